@@ -1,0 +1,1 @@
+"""Numerics, colour, randomness, map layout and files: what every room shares."""

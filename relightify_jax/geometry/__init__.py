@@ -1,0 +1,1 @@
+"""Cameras, meshes, the morphable model and the canonical UV atlas."""
