@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 
@@ -32,6 +33,39 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def staged_folder(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Yields an empty folder whose entries replace those of folder `path` on success.
+
+    On failure `path` keeps what it held. Entries that the run does not write, such as
+    a user's own files, are left alone.
+
+    Raises:
+        InputError: If the folder cannot be made or written to.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        stage = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=path))
+    except OSError as error:
+        raise InputError(
+            f"Cannot write to the folder {path} ({error.strerror}); give another one."
+        ) from None
+    try:
+        yield stage
+        for entry in sorted(stage.iterdir()):
+            _replace(entry, path / entry.name, stage)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _replace(entry: pathlib.Path, target: pathlib.Path, stage: pathlib.Path) -> None:
+    """Renames `entry` to `target`; an old folder there is moved into `stage` first."""
+    if target.is_dir() and not target.is_symlink():
+        target.rename(stage / f".old-{entry.name}")
+    os.replace(entry, target)
 
 
 def read_npz(path: str | os.PathLike[str], what: str) -> dict[str, np.ndarray]:

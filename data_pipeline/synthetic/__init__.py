@@ -1,0 +1,1 @@
+"""A synthetic light stage: random people under random light, as UV maps."""

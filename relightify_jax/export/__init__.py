@@ -1,0 +1,1 @@
+"""Files that leave the house: GLB and OBJ heads, maps, animations and the interactive page."""

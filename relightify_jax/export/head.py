@@ -1,0 +1,169 @@
+"""A finished head for export: every part of the mesh with its material.
+
+The face wears the maps that were inferred from the photo. What the photo cannot tell is
+procedural and says so: scalp and neck continue the face's colours, eyes and mouth are
+painted.
+"""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from relightify_jax.core.uv_layout import UVMaps
+from relightify_jax.export.eyes import IRIS_BROWN, paint_eye
+from relightify_jax.export.head_texture import (
+    FEATHER,
+    bake_vertex_colors,
+    border_distance,
+    extend_vertex_colors,
+    feather,
+    mottle,
+    vertex_averages,
+)
+from relightify_jax.export.materials import Material, tangent_normals
+from relightify_jax.export.parts import MeshPart, split_parts
+from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
+from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas
+
+SKIN_ROUGHNESS = 0.45
+EYE_ROUGHNESS = 0.08  # A film of tears.
+EYE_SPECULAR = 0.31  # Cornea: refractive index 1.376, F0 = 0.025.
+MOUTH_ROUGHNESS = 0.3
+_EYE_SIZE = 256
+# Folds behind the ears and under the chin overlap a little in some layouts.
+_MAX_OVERLAP = 0.05
+
+
+_tangent_normals = jax.jit(tangent_normals)
+
+
+class Head(NamedTuple):
+    """Parts in the order of `PARTS` and the material of each by name."""
+
+    parts: tuple[MeshPart, ...]
+    materials: dict[str, Material]
+
+
+def dress_head(
+    model: MorphableModel,
+    points: np.ndarray,
+    rest_points: np.ndarray,
+    maps: UVMaps,
+    face_atlas: UVAtlas,
+    *,
+    iris_rgb: tuple[float, float, float] = IRIS_BROWN,
+    head_size: int = 512,
+) -> Head:
+    """Gives every part of a head its material.
+
+    Args:
+        model: The morphable model; topology, UVs and parts are read.
+        points: (V, 3) vertices to export, metres.
+        rest_points: (V, 3) vertices of the same person in the rest pose, in which
+            `maps.normals` are given.
+        maps: Maps of the face tile, (R, R, C) each; the texture is not used.
+        face_atlas: Atlas of the face tile of side R, triangles counted from 0.
+        iris_rgb: Linear RGB of the iris, see `paint_eye`.
+        head_size: Texels per side of the tile of scalp, back and neck.
+    """
+    points = np.asarray(points)
+    parts = split_parts(model, points)
+    by_name = {part.name: part for part in parts}
+    faces = {
+        name: np.asarray(model.faces)[np.asarray(model.face_part) == PARTS.index(name)]
+        for name in by_name
+    }
+    skin = np.concatenate([maps.diffuse_albedo, maps.specular_albedo], axis=-1)
+    colors = _skin_colors(faces, face_atlas, skin, len(model.mean))
+    rest_face = split_parts(model, rest_points)[0]
+    materials = {
+        "face": _face_material(faces, points, face_atlas, skin, colors, maps.normals, rest_face)
+    }
+    if "head" in faces:
+        materials["head"] = _head_material(model, faces, points, colors, head_size)
+    for seed, name in enumerate(("eye_left", "eye_right")):
+        if name in faces:
+            materials[name] = Material(
+                name=name,
+                base_color=paint_eye(_EYE_SIZE, iris_rgb=iris_rgb, seed=seed),
+                specular=EYE_SPECULAR,
+                roughness=EYE_ROUGHNESS,
+            )
+    if "mouth" in faces:
+        materials["mouth"] = Material(
+            name="mouth", base_color=np.full((4, 4, 3), 0.2), roughness=MOUTH_ROUGHNESS
+        )
+    return Head(parts, materials)
+
+
+def _skin_colors(
+    faces: dict[str, np.ndarray], atlas: UVAtlas, skin: np.ndarray, num_vertices: int
+) -> np.ndarray:
+    """Albedo and specular albedo (V, 4) at every vertex of face and head."""
+    colors, known = vertex_averages(atlas, faces["face"], skin, num_vertices)
+    all_skin = np.concatenate([faces[name] for name in ("face", "head") if name in faces])
+    return extend_vertex_colors(all_skin, known, colors)
+
+
+def _border_distance(faces: dict[str, np.ndarray], part: str, points: np.ndarray) -> np.ndarray:
+    """Distance (V,) on a part to where face and head meet, up to twice `FEATHER`."""
+    if "head" not in faces:
+        return np.full(len(points), 2 * FEATHER)
+    border = np.intersect1d(faces["face"], faces["head"])
+    return border_distance(faces[part], points, border, limit=2 * FEATHER)
+
+
+def _face_material(
+    faces: dict[str, np.ndarray],
+    points: np.ndarray,
+    atlas: UVAtlas,
+    skin: np.ndarray,
+    colors: np.ndarray,
+    object_normals: np.ndarray,
+    rest: MeshPart,
+) -> Material:
+    """Skin from the maps, fading into the vertex colours at the border to the head."""
+    distance = _border_distance(faces, "face", points)
+    colors_and_distance = np.concatenate([colors, distance[:, None]], axis=-1)
+    baked = bake_vertex_colors(atlas, faces["face"], colors_and_distance)
+    smooth, distance = baked[..., :4], baked[..., 4]
+    skin = feather(skin, smooth, distance)
+    normals = _tangent_normals(object_normals, atlas, rest.faces, rest.normals, rest.tangents)
+    normals = feather(np.asarray(normals), np.array([0.0, 0.0, 1.0]), distance)
+    return Material(
+        name="skin_face",
+        base_color=skin[..., :3],
+        specular=skin[..., 3:],
+        roughness=SKIN_ROUGHNESS,
+        normals=normals / np.linalg.norm(normals, axis=-1, keepdims=True),
+    )
+
+
+def _head_material(
+    model: MorphableModel,
+    faces: dict[str, np.ndarray],
+    points: np.ndarray,
+    colors: np.ndarray,
+    size: int,
+) -> Material:
+    """Skin of scalp, back and neck: vertex colours and a mottle that grows from the border."""
+    is_head = np.asarray(model.face_part) == PARTS.index("head")
+    atlas = build_uv_atlas(
+        np.asarray(model.uv), np.asarray(model.uv_faces)[is_head], size, max_overlap=_MAX_OVERLAP
+    )
+    distance = _border_distance(faces, "head", points)
+    attributes = np.concatenate([colors, points, distance[:, None]], axis=-1)
+    baked = bake_vertex_colors(atlas, faces["head"], attributes)
+    skin, place, distance = baked[..., :4], baked[..., 4:7], baked[..., 7]
+    noise = 0.6 * mottle(place, 0.02, seed=1) + 0.4 * mottle(place, 0.002, seed=2)
+    noise = feather(noise[..., None], np.zeros(1), distance)
+    # Skin varies along the blood axis: green and blue more than red.
+    tint = 1.0 + noise * np.array([0.08, 0.14, 0.14, 0.1])
+    skin = np.clip(skin * tint, 0.0, 1.0)
+    return Material(
+        name="skin_head",
+        base_color=skin[..., :3],
+        specular=skin[..., 3:],
+        roughness=SKIN_ROUGHNESS,
+    )

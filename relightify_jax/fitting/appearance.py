@@ -1,0 +1,87 @@
+"""A small model of skin colour and light, only as good as fitting and masking need.
+
+Log albedo is a constant plus a few smooth fields around facial features, times light
+of nine spherical-harmonic coefficients (Ramamoorthi and Hanrahan 2001). It is *not* the
+albedo of the result: that one comes from the prior.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from relightify_jax.core.numerics import einsum
+from relightify_jax.fitting import face_regions
+from relightify_jax.rendering.lighting import shade_sh
+
+# Landmarks, width in metres, and the mean and deviation of the log-albedo offset in RGB.
+_FIELDS = (
+    (face_regions.LIPS, 0.005, (-0.15, -0.45, -0.35), 0.35),
+    (face_regions.BROWS, 0.004, (-0.5, -0.5, -0.5), 0.5),
+    (face_regions.EYES, 0.005, (-0.25, -0.3, -0.3), 0.35),
+    (face_regions.CHEEKS, 0.016, (0.0, -0.05, -0.05), 0.15),
+    (face_regions.NOSE, 0.012, (0.0, -0.05, -0.05), 0.15),
+    (face_regions.FOREHEAD, 0.020, (0.0, 0.0, 0.0), 0.15),
+    (face_regions.CHIN, 0.015, (-0.05, -0.05, -0.05), 0.25),
+    (face_regions.MOUSTACHE, 0.008, (-0.1, -0.1, -0.1), 0.25),
+)
+NUM_ALBEDO_FIELDS = 1 + len(_FIELDS)
+# Median skin between very light and very dark, and how far those are apart.
+_SKIN_LOG_ALBEDO = (-1.0, -1.65, -2.0)
+_SKIN_DEVIATION = 0.6
+# Each band's largest response of shading, so that light parameters are in units of shading.
+_BAND_SCALE = (0.282, *(0.326,) * 3, 0.273, 0.273, 0.158, 0.273, 0.137)
+_LIGHT_MEAN = 1.0  # White paper facing a well exposed scene is about white.
+_LIGHT_DEVIATION = (0.35, *(0.5,) * 3, *(0.2,) * 5)  # Of the grey part.
+_TINT_DEVIATION = (0.15, *(0.1,) * 3, *(0.05,) * 5)  # Of the rest: light is near white.
+_DARKEST_SHADE = 0.02
+
+
+class Appearance(NamedTuple):
+    """Colour parameters of a face."""
+
+    albedo: jax.Array  # (A, 3) log-albedo coefficients of `albedo_fields`.
+    light: jax.Array  # (9, 3) spherical harmonics over `_BAND_SCALE`.
+
+
+def initial_appearance() -> Appearance:
+    """Median skin under white light from everywhere."""
+    offsets = [mean for _, _, mean, _ in _FIELDS]
+    light = jnp.zeros((9, 3)).at[0].set(_LIGHT_MEAN)
+    return Appearance(jnp.array([_SKIN_LOG_ALBEDO, *offsets]), light)
+
+
+def albedo_fields(points: jax.Array, landmarks: jax.Array) -> jax.Array:
+    """Fields (..., A) at points (..., 3), given the landmarks (468, 3) of the same mesh."""
+    fields = [
+        face_regions.field_around(points, landmarks[jnp.array(indices)], width)
+        for indices, width, _, _ in _FIELDS
+    ]
+    return jnp.stack([jnp.ones(points.shape[:-1]), *fields], axis=-1)
+
+
+def albedo_at(appearance: Appearance, fields: jax.Array) -> jax.Array:
+    """Linear RGB albedo (..., 3) where the fields are (..., A)."""
+    return jnp.exp(einsum("...a,ac->...c", fields, appearance.albedo))
+
+
+def sh_from_light(light: jax.Array) -> jax.Array:
+    """Radiance coefficients (9, 3) of scaled light parameters (9, 3)."""
+    return light / jnp.array(_BAND_SCALE)[:, None]
+
+
+def shade(appearance: Appearance, normals: jax.Array) -> jax.Array:
+    """Shading (..., 3) at unit normals (..., 3), kept above a small positive value."""
+    value = shade_sh(normals, sh_from_light(appearance.light))
+    return jnp.maximum(value, _DARKEST_SHADE)
+
+
+def appearance_residuals(appearance: Appearance) -> jax.Array:
+    """(3 A + 36,): colour parameters against their priors."""
+    mean = initial_appearance()
+    deviation = jnp.array([_SKIN_DEVIATION, *(deviation for *_, deviation in _FIELDS)])
+    offset = (appearance.albedo - mean.albedo) / deviation[:, None]
+    grey = jnp.mean(appearance.light, axis=-1)
+    tint = (appearance.light - grey[:, None]) / jnp.array(_TINT_DEVIATION)[:, None]
+    grey_offset = (grey - mean.light[:, 0]) / jnp.array(_LIGHT_DEVIATION)
+    return jnp.concatenate([offset.reshape(-1), tint.reshape(-1), grey_offset])

@@ -1,0 +1,123 @@
+"""How good a fit is, in numbers for programs and in sentences for people."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from relightify_jax.fitting import face_regions, objectives
+from relightify_jax.fitting.objectives import Geometry, LandmarkData
+from relightify_jax.fitting.stages import PreparedModel
+from relightify_jax.geometry.camera import Camera
+from relightify_jax.geometry.rotations import matrix_from_axis_angle
+
+WELL_LOCALISED = 0.0045  # Metres of spread below which a landmark is a good judge.
+POOR_REPROJECTION = 0.02  # Of the outer-eye distance.
+POOR_PHOTOMETRIC = 0.25  # Of the median skin colour.
+LARGE_YAW = 60.0  # Degrees.
+SMALL_FACE = 100.0  # Pixels of the landmarks' box.
+
+
+class LandmarkErrors(NamedTuple):
+    """Reprojection errors as fractions of the outer-eye distance."""
+
+    median: float  # Of the well-localised landmarks.
+    mean: float
+    worst_tenth: float  # 90th percentile.
+
+
+def landmark_errors(
+    geometry: Geometry, prepared: PreparedModel, data: LandmarkData
+) -> LandmarkErrors:
+    """Reprojection errors of the well-localised landmarks."""
+    residuals = np.asarray(objectives.landmark_residuals(geometry, data)).reshape(-1, 2)
+    distance = np.linalg.norm(residuals, axis=-1) * np.asarray(data.deviation)
+    # In a profile the two corners nearly coincide: the ruler is then the model's own.
+    pixels = np.asarray(data.pixels)
+    first, second = face_regions.OUTER_EYES
+    ruler = np.linalg.norm(pixels[first] - pixels[second])
+    error = distance[np.asarray(prepared.landmark_spread) < WELL_LOCALISED] / max(ruler, 1e-6)
+    return LandmarkErrors(
+        float(np.median(error)), float(error.mean()), float(np.percentile(error, 90))
+    )
+
+
+def head_angles(camera: Camera) -> tuple[float, float, float]:
+    """Yaw, pitch and roll of the head in degrees.
+
+    Yaw > 0: the nose points to the right of the image; pitch > 0: up; roll > 0: the
+    head is turned clockwise in the image.
+    """
+    rotation = np.asarray(matrix_from_axis_angle(camera.rotation))
+    nose, up = rotation[:, 2], rotation[:, 1]
+    yaw = np.arctan2(nose[0], nose[2])
+    pitch = np.arcsin(np.clip(nose[1], -1.0, 1.0))
+    # The camera's up, as far as it is at right angles to the nose.
+    level = np.array([0.0, 1.0, 0.0]) - nose[1] * nose
+    side = np.cross(level, nose)
+    roll = np.arctan2(np.dot(up, side), np.dot(up, level))
+    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
+
+
+def diagnose(
+    geometry: Geometry,
+    camera: Camera,
+    prepared: PreparedModel,
+    data: LandmarkData,
+    measured: dict[str, Any],
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Collects the numbers of a fit and says in plain words what looks wrong.
+
+    Args:
+        geometry: The fit.
+        camera: Of the photograph.
+        prepared: The model.
+        data: Landmarks of the crop.
+        measured: What the stages measured themselves; copied.
+
+    Returns:
+        Numbers by name (angles in degrees, lengths in metres, errors as fractions of the
+        outer-eye distance) and sentences, none if all is well.
+    """
+    errors = landmark_errors(geometry, prepared, data)
+    yaw, pitch, roll = head_angles(camera)
+    crop_scale = float(np.exp(geometry.pose[6])) / float(camera.focal)
+    box = np.ptp(np.asarray(data.pixels), axis=0).max()
+    numbers = {
+        "reprojection_median": errors.median,
+        "reprojection_mean": errors.mean,
+        "reprojection_p90": errors.worst_tenth,
+        "yaw": yaw,
+        "pitch": pitch,
+        "roll": roll,
+        "focal": float(camera.focal),
+        "distance": float(np.exp(geometry.pose[6] - geometry.pose[5])),
+        "pixels_per_metre": float(np.exp(geometry.pose[5])) / crop_scale,
+        "face_pixels": float(box) / crop_scale,
+        **measured,
+    }
+    return numbers, tuple(_complaints(numbers))
+
+
+def _complaints(numbers: dict[str, Any]) -> list[str]:
+    notes = []
+    if not numbers["reprojection_median"] < POOR_REPROJECTION:
+        notes.append(
+            f"The head model misses the landmarks by {numbers['reprojection_median']:.1%} of the "
+            "eye distance; the shape is uncertain, try a sharper or less covered face."
+        )
+    if not numbers["photometric_residual"] < POOR_PHOTOMETRIC:
+        notes.append(
+            "Skin colour and light could not be explained well (hard shadows, make-up or "
+            "something in front of the face); colours of the result are less certain."
+        )
+    if abs(numbers["yaw"]) > LARGE_YAW:
+        notes.append(
+            f"The head is turned by {abs(numbers['yaw']):.0f} degrees; the hidden half of the "
+            "face is invented, a more frontal photo gives a better result."
+        )
+    if numbers["face_pixels"] < SMALL_FACE:
+        notes.append(
+            f"The face is only {numbers['face_pixels']:.0f} pixels large; a larger photo gives "
+            "more detail."
+        )
+    return notes

@@ -1,0 +1,202 @@
+"""Fits the morphable model to one photograph: landmarks first, then pixels."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from relightify_jax.core import rng
+from relightify_jax.core.errors import InputError
+from relightify_jax.fitting import appearance as looks
+from relightify_jax.fitting import objectives, stages
+from relightify_jax.fitting.appearance import Appearance
+from relightify_jax.fitting.config import FitConfig
+from relightify_jax.fitting.crop import Crop, camera_in_photo, crop_around, cut_image, to_crop
+from relightify_jax.fitting.diagnostics import diagnose, landmark_errors
+from relightify_jax.fitting.objectives import Geometry, LandmarkData, Parameters, PhotoData
+from relightify_jax.fitting.pose import initial_pose
+from relightify_jax.fitting.stages import PreparedModel, prepare_model
+from relightify_jax.geometry.camera import Camera, camera_position
+from relightify_jax.geometry.morphable_model import MorphableModel, vertices
+
+# Expressions that landmarks cannot see, by the start of their (ARKit) names.
+_HIDDEN_EXPRESSIONS = ("eyelook", "tongue")
+
+
+class FitResult(NamedTuple):
+    """A fitted head; lengths in metres, image coordinates in pixels of the photograph."""
+
+    camera: Camera  # Of the photograph.
+    identity: jax.Array  # (k,) coefficients of the first k modes.
+    expression: jax.Array  # (e,) in [0, 1].
+    sh: jax.Array  # (9, 3) radiance of the light, in the head's (model) frame.
+    points: jax.Array  # (V, 3) vertices with expression, model space.
+    neutral_points: jax.Array  # (V, 3) the same head at rest.
+    albedo_coefficients: jax.Array  # (A, 3), see `appearance.py`.
+    diagnostics: dict[str, Any]  # Plain numbers, see `diagnostics.diagnose`.
+    notes: tuple[str, ...]  # Plain sentences for the user, empty if all is well.
+
+
+def fit_image(
+    model: MorphableModel,
+    linear_photo: np.ndarray,
+    landmark_points: np.ndarray,
+    config: FitConfig = FitConfig(),  # noqa: B008  (immutable)
+    *,
+    prepared: PreparedModel | None = None,
+) -> FitResult:
+    """Fits camera, identity, expression, light and a rough skin colour.
+
+    Args:
+        model: The morphable model.
+        linear_photo: (H, W, 3) linear RGB.
+        landmark_points: (468, 2 or more) FaceMesh landmarks, x y in pixels of the photo.
+        config: Settings.
+        prepared: `prepare_model(model, config)`, to save it for many photographs.
+
+    Returns:
+        The fit. The same input gives the same result.
+
+    Raises:
+        InputError: If the landmarks are not 468 finite points.
+    """
+    photo = np.asarray(linear_photo, np.float32)
+    pixels = _check_landmarks(landmark_points, photo)
+    prepared = prepare_model(model, config) if prepared is None else prepared
+    crop = crop_around(pixels, config.crop_margin, config.crop_size)
+    image, inside = cut_image(photo, crop)
+
+    geometry, data, costs = _fit_geometry(model, prepared, pixels, photo.shape, crop, config)
+    parameters, photometric = _refine(
+        Parameters(geometry, looks.initial_appearance()), prepared, data, image, inside, config
+    )
+    return _assemble(
+        model, prepared, parameters, data, crop, {"landmark_cost": float(costs[-1]), **photometric}
+    )
+
+
+def _check_landmarks(points: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    points = np.asarray(points, np.float64)
+    if photo.ndim != 3 or photo.shape[-1] != 3:
+        raise InputError(f"The photo must be (H, W, 3) linear RGB, got shape {photo.shape}.")
+    if points.ndim != 2 or points.shape[0] != 468 or points.shape[1] < 2:
+        raise InputError(
+            f"A fit needs the 468 FaceMesh landmarks as (468, 2) pixels, got {points.shape}."
+        )
+    if not np.isfinite(points).all():
+        raise InputError("The landmarks hold values that are not finite; detect them again.")
+    return points[:, :2]
+
+
+def _fit_geometry(model, prepared: PreparedModel, pixels, shape, crop: Crop, config: FitConfig):
+    """Camera, then all geometry, from the landmarks alone."""
+    spread = np.asarray(prepared.landmark_spread)
+    metric = np.hypot(config.landmark_noise, config.landmark_spread_gain * spread)
+    mean = np.asarray(prepared.landmarks.mean)
+    weights = 1.0 / metric**2
+    in_crop = to_crop(crop, pixels)
+    pose = initial_pose(mean, in_crop, weights, focal=1.0)
+    scale = float(np.exp(pose[5]))  # Crop px per metre.
+    side = max(shape[:2]) * crop.scale
+    focal = max(config.focal_over_side * side, config.portrait_distance * scale)
+    pose[6] = np.log(focal)
+    center = to_crop(crop, np.array([shape[1], shape[0]]) / 2)
+
+    hidden = [name.lower().startswith(_HIDDEN_EXPRESSIONS) for name in model.expression_names]
+    hidden = np.array(hidden[: prepared.shape.expression.shape[0]], bool)
+    data = LandmarkData(
+        model=prepared.landmarks,
+        pixels=jnp.asarray(in_crop, jnp.float32),
+        deviation=jnp.asarray(metric * scale, jnp.float32),
+        center=jnp.asarray(center, jnp.float32),
+        anchor=jnp.asarray(weights @ mean / weights.sum(), jnp.float32),
+        expression_deviation=jnp.where(
+            hidden, config.hidden_expression_deviation, config.expression_deviation
+        ),
+        log_focal=jnp.array([np.log(focal), config.focal_deviation], jnp.float32),
+    )
+    geometry = Geometry(
+        jnp.asarray(pose),
+        jnp.zeros(prepared.shape.identity.shape[0]),
+        jnp.zeros(prepared.shape.expression.shape[0]),
+    )
+    pose_only = Geometry(pose=True, identity=False, expression=False)
+    geometry, _ = stages.fit_landmarks(
+        geometry, data, pose_only, config=config, num_steps=config.pose_steps
+    )
+    data = _distrust_hidden_landmarks(geometry, data, prepared)
+    everything = Geometry(pose=True, identity=True, expression=True)
+    geometry, costs = stages.fit_landmarks(
+        geometry, data, everything, config=config, num_steps=config.geometry_steps
+    )
+    return geometry, data, costs
+
+
+def _distrust_hidden_landmarks(geometry, data: LandmarkData, prepared: PreparedModel):
+    """Raises the deviation of landmarks that the network can only have guessed."""
+    camera = objectives.fitted_camera(geometry, data)
+    to_eye = np.asarray(camera_position(camera) - prepared.landmarks.mean)
+    to_eye = to_eye / np.linalg.norm(to_eye, axis=-1, keepdims=True)
+    facing = np.sum(np.asarray(prepared.landmark_normals) * to_eye, axis=-1)
+    trust = np.clip((facing + 0.3) / 0.6, 0.1, 1.0)
+    return data._replace(deviation=data.deviation / jnp.asarray(np.sqrt(trust), jnp.float32))
+
+
+def _refine(parameters: Parameters, prepared, data: LandmarkData, image, inside, config):
+    """Colour for fixed geometry, then everything, if the landmarks stay where they are."""
+    image, inside = jnp.asarray(image), jnp.asarray(inside)
+    key = jax.random.key(config.seed)
+
+    def evidence(geometry, step):
+        drawn = stages.draw_pixels(
+            geometry, prepared, data, image, inside, rng.stream(key, "pixels", step), config=config
+        )
+        return PhotoData(prepared.shape, prepared.fields, data, drawn)
+
+    colors = Parameters(Geometry(False, False, False), Appearance(True, True))
+    everything = Parameters(Geometry(True, True, True), Appearance(True, True))
+    before = _median_error(parameters.geometry, prepared, data)
+    photo_data = evidence(parameters.geometry, 0)
+    for _ in range(2):
+        parameters, _ = stages.fit_pixels(parameters, photo_data, colors, config=config)
+    start, accepted = parameters, False
+    for step in range(config.photometric_rounds):
+        photo_data = evidence(parameters.geometry, step + 1)
+        parameters, _ = stages.fit_pixels(parameters, photo_data, everything, config=config)
+    after = _median_error(parameters.geometry, prepared, data)
+    accepted = config.photometric_rounds > 0 and after <= before + config.max_landmark_loss
+    if not accepted:
+        parameters = start
+    photo_data = evidence(parameters.geometry, config.photometric_rounds + 1)
+    residuals = objectives.photometric_residuals(parameters, photo_data)
+    valid = np.asarray(photo_data.pixels.valid) > 0
+    size = np.abs(np.asarray(residuals).reshape(-1, 3)).mean(axis=-1)
+    relative = size[valid] * config.photometric_deviation
+    return parameters, {
+        "photometric_accepted": bool(accepted),
+        "photometric_residual": float(np.median(relative)) if valid.any() else float("nan"),
+        "compared_pixels": int(valid.sum()),
+    }
+
+
+def _median_error(geometry, prepared: PreparedModel, data: LandmarkData) -> float:
+    return landmark_errors(geometry, prepared, data).median
+
+
+def _assemble(model, prepared, parameters: Parameters, data, crop, measured) -> FitResult:
+    geometry, appearance = parameters
+    still = jnp.zeros_like(geometry.expression)
+    camera = camera_in_photo(objectives.fitted_camera(geometry, data), crop)
+    diagnostics, notes = diagnose(geometry, camera, prepared, data, measured)
+    return FitResult(
+        camera=camera,
+        identity=geometry.identity,
+        expression=geometry.expression,
+        sh=looks.sh_from_light(appearance.light),
+        points=vertices(model, geometry.identity, geometry.expression),
+        neutral_points=vertices(model, geometry.identity, still),
+        albedo_coefficients=appearance.albedo,
+        diagnostics=diagnostics,
+        notes=notes,
+    )

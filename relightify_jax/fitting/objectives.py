@@ -1,0 +1,151 @@
+"""Residual blocks of the fit, as pure functions of its parameters.
+
+Every block is in units of its own standard deviation, so blocks are simply put one
+after the other and their weights mean "how many independent observations".
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from relightify_jax.core.numerics import einsum, normalize
+from relightify_jax.fitting import appearance as looks
+from relightify_jax.fitting.appearance import Appearance
+from relightify_jax.fitting.pose import camera_from_pose
+from relightify_jax.geometry.camera import Camera, project
+from relightify_jax.geometry.mesh import vertex_normals
+
+
+class ShapeModel(NamedTuple):
+    """The arrays of a `MorphableModel` that a fit needs, as a pytree that jit can key."""
+
+    mean: jax.Array  # (V, 3).
+    identity: jax.Array  # (k, V, 3).
+    expression: jax.Array  # (e, V, 3).
+    faces: jax.Array  # (F, 3) int32.
+
+
+class Geometry(NamedTuple):
+    """The parameters that place every vertex."""
+
+    pose: jax.Array  # (7,), see `pose.py`.
+    identity: jax.Array  # (k,) ~ N(0, 1).
+    expression: jax.Array  # (e,) in [0, 1].
+
+
+class Parameters(NamedTuple):
+    """Everything that the photometric stage moves."""
+
+    geometry: Geometry
+    appearance: Appearance
+
+
+class LandmarkData(NamedTuple):
+    """What the landmark stage looks at; lengths in crop pixels or metres."""
+
+    model: ShapeModel  # Its vertices are the landmarks.
+    pixels: jax.Array  # (L, 2) landmarks in the crop.
+    deviation: jax.Array  # (L,) expected error, px.
+    center: jax.Array  # (2,) principal point.
+    anchor: jax.Array  # (3,) see `camera_from_pose`.
+    expression_deviation: jax.Array  # (e,).
+    log_focal: jax.Array  # (2,) mean and deviation of the prior on log focal length.
+
+
+class PixelData(NamedTuple):
+    """Pixels drawn for the photometric block, N of them, for one visibility."""
+
+    xy: jax.Array  # (N, 2) pixel centres.
+    corners: jax.Array  # (N, 3) int32: vertices of the triangle seen there.
+    color: jax.Array  # (N, 3) linear RGB of the photograph.
+    valid: jax.Array  # (N,) 0 or 1.
+    deviation: jax.Array  # () of the colour.
+
+
+class PhotoData(NamedTuple):
+    """What the photometric stage looks at."""
+
+    model: ShapeModel
+    fields: jax.Array  # (V, A) albedo fields.
+    landmarks: LandmarkData
+    pixels: PixelData
+
+
+def evaluate_shape(model: ShapeModel, geometry: Geometry) -> jax.Array:
+    """Vertices (V, 3), metres."""
+    shape = einsum("k,kvc->vc", geometry.identity, model.identity)
+    return model.mean + shape + einsum("e,evc->vc", geometry.expression, model.expression)
+
+
+def fitted_camera(geometry: Geometry, data: LandmarkData) -> Camera:
+    """Camera of the crop."""
+    return camera_from_pose(geometry.pose, data.center, data.anchor)
+
+
+def landmark_residuals(geometry: Geometry, data: LandmarkData) -> jax.Array:
+    """(2 L,) reprojection errors over their expected deviation, x y interleaved."""
+    points = evaluate_shape(data.model, geometry)
+    pixels, _ = project(fitted_camera(geometry, data), points)
+    return ((pixels - data.pixels) / data.deviation[:, None]).reshape(-1)
+
+
+def geometry_prior_residuals(geometry: Geometry, data: LandmarkData) -> jax.Array:
+    """(k + e + 1,): identity, expression and focal length against their priors."""
+    mean, deviation = data.log_focal
+    return jnp.concatenate(
+        [
+            geometry.identity,
+            geometry.expression / data.expression_deviation,
+            (geometry.pose[6:] - mean) / deviation,
+        ]
+    )
+
+
+def pixel_barycentrics(xy: jax.Array, corners: jax.Array, depth: jax.Array) -> jax.Array:
+    """Perspective-correct barycentrics (N, 3) of pixels in given triangles, differentiable.
+
+    Args:
+        xy: (N, 2) pixels.
+        corners: (N, 3, 2) projected vertices.
+        depth: (N, 3).
+    """
+    x, y = jnp.moveaxis(corners - xy[:, None, :], -1, 0)
+    x_next, x_last = jnp.roll(x, -1, axis=-1), jnp.roll(x, 1, axis=-1)
+    y_next, y_last = jnp.roll(y, -1, axis=-1), jnp.roll(y, 1, axis=-1)
+    weight = x_next * y_last - x_last * y_next
+    area = jnp.sum(weight, axis=-1, keepdims=True)
+    weight = weight / jnp.where(jnp.abs(area) < 1e-4, 1e-4, area)
+    # A pixel near an edge leaves its triangle as the head moves; far outside it, linear
+    # extrapolation means nothing.
+    weight = jnp.clip(weight, -1.0, 2.0) / depth
+    total = jnp.sum(weight, axis=-1, keepdims=True)
+    return weight / jnp.where(jnp.abs(total) < 1e-6, 1e-6, total)
+
+
+def photometric_residuals(parameters: Parameters, data: PhotoData) -> jax.Array:
+    """(3 N,) differences of rendered and photographed colour over their deviation."""
+    geometry, appearance = parameters
+    pixels = data.pixels
+    points = evaluate_shape(data.model, geometry)
+    xy, depth = project(fitted_camera(geometry, data.landmarks), points)
+    normals = vertex_normals(points, data.model.faces)
+    bary = pixel_barycentrics(pixels.xy, xy[pixels.corners], depth[pixels.corners])
+    normal = normalize(einsum("nv,nvc->nc", bary, normals[pixels.corners]))
+    fields = einsum("nv,nva->na", bary, data.fields[pixels.corners])
+    color = looks.albedo_at(appearance, fields) * looks.shade(appearance, normal)
+    # Selected before it is scaled: an unused pixel must not carry a NaN into the sum.
+    difference = jnp.where(pixels.valid[:, None] > 0, color - pixels.color, 0.0)
+    return (difference / pixels.deviation).reshape(-1)
+
+
+def joint_residuals(parameters: Parameters, data: PhotoData) -> jax.Array:
+    """Landmarks (2 L), priors of geometry, photometry (3 N), priors of appearance."""
+    return jnp.concatenate(
+        [
+            landmark_residuals(parameters.geometry, data.landmarks),
+            geometry_prior_residuals(parameters.geometry, data.landmarks),
+            photometric_residuals(parameters, data),
+            looks.appearance_residuals(parameters.appearance),
+        ]
+    )

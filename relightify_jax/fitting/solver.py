@@ -1,0 +1,125 @@
+"""Bounded, robust Levenberg-Marquardt for small dense least-squares problems.
+
+The cost is sum_i w_i rho(r_i) with the Geman-McClure kernel
+rho(r) = r^2 / (1 + r^2 / c_i^2), whose limit for c_i = inf is the plain square.
+Each step solves the iteratively reweighted normal equations, so its direction is
+one of descent for the robust cost, and is taken only if that cost falls.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from relightify_jax.core.numerics import matmul
+
+# Damping grows quickly after a failure and shrinks slowly after a success.
+_EASE, _TIGHTEN = 0.4, 6.0
+_MIN_DAMPING, _MAX_DAMPING = 1e-6, 1e6
+
+
+class Loss(NamedTuple):
+    """Weights and robust scales of N residuals, each broadcastable to (N,)."""
+
+    weight: jax.Array  # >= 0.
+    cutoff: jax.Array  # Geman-McClure scale in units of the residual; inf is quadratic.
+
+
+class Bounds(NamedTuple):
+    """The box and the subset that a solve may move in, each (P,)."""
+
+    lower: jax.Array
+    upper: jax.Array
+    free: jax.Array  # bool; parameters outside the subset keep their values exactly.
+
+
+class Solution(NamedTuple):
+    """Result of `minimize`."""
+
+    theta: jax.Array  # (P,).
+    costs: jax.Array  # (S + 1,), before the first and after every step; never rises.
+
+
+def robust_cost(residuals: jax.Array, loss: Loss) -> jax.Array:
+    """Cost () of residuals (N,); see the module docstring."""
+    squared = residuals * residuals
+    return jnp.sum(loss.weight * squared / (1.0 + squared / loss.cutoff**2))
+
+
+def minimize(
+    residual_fn: Callable[[jax.Array, Any], jax.Array],
+    theta: jax.Array,
+    data: Any,
+    loss: Loss,
+    bounds: Bounds,
+    *,
+    num_steps: int,
+    damping: float = 1e-2,
+) -> Solution:
+    """Minimizes the robust cost of `residual_fn(theta, data)`. Pure; jit the caller.
+
+    Bounds are kept by projection with an active set: a parameter that sits on a bound
+    and whose gradient points outwards leaves the linear system of that step.
+
+    Args:
+        residual_fn: (theta (P,), data) -> residuals (N,), in units of their deviation.
+        theta: (P,) starting point inside the bounds.
+        data: Pytree of arrays handed to `residual_fn`.
+        loss: Weights and robust scales of the residuals.
+        bounds: Box and free subset.
+        num_steps: Trials, taken or not.
+        damping: Initial damping relative to the diagonal of the normal matrix.
+
+    Returns:
+        The best point and the cost after every trial. A trial with a cost that is not
+        finite is rejected, so a finite start gives a finite result.
+    """
+    size = theta.shape[0]
+
+    def linearize(theta):
+        residuals, pushforward = jax.linearize(lambda t: residual_fn(t, data), theta)
+        # (P, N): one row for each parameter.
+        jacobian = jax.vmap(pushforward)(jnp.eye(size, dtype=theta.dtype))
+        influence = loss.weight / (1.0 + residuals**2 / loss.cutoff**2) ** 2
+        weighted = jacobian * influence
+        return matmul(weighted, jacobian.T), matmul(weighted, residuals)
+
+    def step(state, _):
+        theta, cost, normal, gradient, damping = state
+        candidate = _trial(theta, normal, gradient, damping, bounds)
+        new_cost = robust_cost(residual_fn(candidate, data), loss)
+        taken = new_cost < cost  # False for NaN.
+        theta = jnp.where(taken, candidate, theta)
+        cost = jnp.where(taken, new_cost, cost)
+        normal, gradient = lax.cond(
+            taken, linearize, lambda _: (normal, gradient), theta
+        )
+        damping = jnp.clip(
+            damping * jnp.where(taken, _EASE, _TIGHTEN), _MIN_DAMPING, _MAX_DAMPING
+        )
+        return (theta, cost, normal, gradient, damping), cost
+
+    cost = robust_cost(residual_fn(theta, data), loss)
+    start = (theta, cost, *linearize(theta), jnp.asarray(damping, theta.dtype))
+    (theta, *_), costs = lax.scan(step, start, length=num_steps)
+    return Solution(theta, jnp.concatenate([cost[None], costs]))
+
+
+def _trial(theta, normal, gradient, damping, bounds: Bounds) -> jax.Array:
+    """The damped Newton step from `theta`, projected on the box."""
+    leaving = ((theta <= bounds.lower) & (gradient > 0)) | (
+        (theta >= bounds.upper) & (gradient < 0)
+    )
+    moves = (bounds.free & ~leaving).astype(theta.dtype)
+    diagonal = jnp.diagonal(normal)
+    # Parameters that no residual sees still get a positive pivot.
+    floor = 1e-6 * jnp.max(diagonal) + 1e-12
+    # Preconditioning by the diagonal keeps float32 accurate across units.
+    scale = moves * lax.rsqrt(diagonal + floor)
+    system = normal * scale[:, None] * scale[None, :]
+    system = system + jnp.diag(damping + 1.0 - moves)
+    delta = jax.scipy.linalg.solve(system, -gradient * scale, assume_a="pos") * scale
+    moved = jnp.clip(theta + delta, bounds.lower, bounds.upper)
+    return jnp.where(bounds.free, moved, theta)

@@ -1,0 +1,240 @@
+"""The compiled stages of a fit: landmarks, then pixels; shapes depend on the model only."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.flatten_util import ravel_pytree
+
+from relightify_jax.core.numerics import normalize
+from relightify_jax.fitting import appearance as looks
+from relightify_jax.fitting import face_regions, objectives, solver
+from relightify_jax.fitting.config import FitConfig
+from relightify_jax.fitting.objectives import (
+    Geometry,
+    LandmarkData,
+    Parameters,
+    PhotoData,
+    PixelData,
+    ShapeModel,
+)
+from relightify_jax.geometry.camera import camera_position, project
+from relightify_jax.geometry.mesh import vertex_normals
+from relightify_jax.geometry.morphable_model import MorphableModel
+from relightify_jax.rendering.interpolate import compute_fragments, interpolate
+from relightify_jax.rendering.rasterize import rasterize
+
+_MAX_IDENTITY = 4.0  # Deviations; a box, far beyond any face.
+_PIXEL_REACH = 0.012  # Metres around the landmarks in which pixels are compared.
+
+
+class PreparedModel(NamedTuple):
+    """A morphable model as the stages take it; see `prepare_model`."""
+
+    shape: ShapeModel
+    landmarks: ShapeModel  # Its 468 vertices are the landmarks.
+    landmark_normals: jax.Array  # (L, 3) on the mean head.
+    landmark_spread: jax.Array  # (L,) metres.
+    fields: jax.Array  # (V, A) albedo fields.
+    comparable: jax.Array  # (F,) bool: triangles of the face near its landmarks.
+
+
+def prepare_model(model: MorphableModel, config: FitConfig) -> PreparedModel:
+    """Cuts a model down to what a fit needs; do it once for many photographs."""
+    return _prepare(
+        model.mean,
+        model.identity[: config.num_identity],
+        model.expression[: config.num_expression],
+        model.faces,
+        model.face_part,
+        model.landmark_vertices,
+        model.landmark_bary,
+        model.landmark_spread,
+    )
+
+
+@jax.jit
+def _prepare(mean, identity, expression, faces, face_part, vertices, bary, spread):
+    def at_landmarks(field):
+        return jnp.sum(field[..., vertices, :] * bary[..., None], axis=-2)
+
+    landmarks = at_landmarks(mean)
+    near = face_regions.distance_to(mean, landmarks) < _PIXEL_REACH
+    return PreparedModel(
+        ShapeModel(mean, identity, expression, faces),
+        ShapeModel(landmarks, at_landmarks(identity), at_landmarks(expression), faces[:0]),
+        normalize(at_landmarks(vertex_normals(mean, faces))),
+        spread,
+        looks.albedo_fields(mean, landmarks),
+        (face_part == 0) & jnp.all(near[faces], axis=-1),
+    )
+
+
+def _bounds(parameters, is_free) -> solver.Bounds:
+    """Box and free subset of a flattened `Geometry` or `Parameters`.
+
+    Args:
+        parameters: The pytree to be flattened.
+        is_free: The same pytree with one bool for each array.
+    """
+    geometry = parameters.geometry if isinstance(parameters, Parameters) else parameters
+    lower = jax.tree.map(lambda x: jnp.full_like(x, -jnp.inf), parameters)
+    upper = jax.tree.map(lambda x: jnp.full_like(x, jnp.inf), parameters)
+    box_low = Geometry(
+        jnp.full_like(geometry.pose, -jnp.inf),
+        jnp.full_like(geometry.identity, -_MAX_IDENTITY),
+        jnp.zeros_like(geometry.expression),
+    )
+    box_high = Geometry(
+        jnp.full_like(geometry.pose, jnp.inf),
+        jnp.full_like(geometry.identity, _MAX_IDENTITY),
+        jnp.ones_like(geometry.expression),
+    )
+    if isinstance(parameters, Parameters):
+        lower, upper = lower._replace(geometry=box_low), upper._replace(geometry=box_high)
+    else:
+        lower, upper = box_low, box_high
+    free = jax.tree.map(lambda x, flag: jnp.full(x.shape, flag), parameters, is_free)
+    return solver.Bounds(*(ravel_pytree(tree)[0] for tree in (lower, upper, free)))
+
+
+@functools.partial(jax.jit, static_argnames=("config", "num_steps"))
+def fit_landmarks(
+    geometry: Geometry,
+    data: LandmarkData,
+    is_free: Geometry,
+    *,
+    config: FitConfig,
+    num_steps: int,
+) -> tuple[Geometry, jax.Array]:
+    """Levenberg-Marquardt on the landmarks and the priors.
+
+    Args:
+        geometry: Start.
+        data: Landmarks and priors.
+        is_free: Scalar bools: what may move.
+        config: Settings.
+        num_steps: Trials.
+
+    Returns:
+        The fitted geometry and the costs (num_steps + 1,).
+    """
+    theta, unravel = ravel_pytree(geometry)
+
+    def residual_fn(theta, data):
+        geometry = unravel(theta)
+        return jnp.concatenate(
+            [
+                objectives.landmark_residuals(geometry, data),
+                objectives.geometry_prior_residuals(geometry, data),
+            ]
+        )
+
+    loss = _concatenate_losses(_landmark_losses(geometry, data, config))
+    bounds = _bounds(geometry, is_free)
+    solution = solver.minimize(residual_fn, theta, data, loss, bounds, num_steps=num_steps)
+    return unravel(solution.theta), solution.costs
+
+
+def _landmark_losses(geometry: Geometry, data: LandmarkData, config: FitConfig):
+    """(count, weight, cutoff) of the landmark block and the prior block."""
+    num_priors = geometry.identity.size + geometry.expression.size + 1
+    return [
+        (2 * data.pixels.shape[0], config.landmark_weight, config.landmark_cutoff),
+        (num_priors, 1.0, jnp.inf),
+    ]
+
+
+def _concatenate_losses(blocks) -> solver.Loss:
+    return solver.Loss(
+        jnp.concatenate([jnp.full(count, weight) for count, weight, _ in blocks]),
+        jnp.concatenate([jnp.full(count, cutoff) for count, _, cutoff in blocks]),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("config",))
+def draw_pixels(
+    geometry: Geometry,
+    prepared: PreparedModel,
+    data: LandmarkData,
+    image: jax.Array,
+    usable: jax.Array,
+    key: jax.Array,
+    *,
+    config: FitConfig,
+) -> PixelData:
+    """Draws visible, comparable pixels for the current geometry.
+
+    Args:
+        geometry: Current estimate.
+        prepared: The model.
+        data: For the camera.
+        image: (S, S, 3) crop.
+        usable: (S, S) bool: inside the photograph.
+        key: Random key, consumed.
+        config: Settings.
+    """
+    faces = prepared.shape.faces
+    points = objectives.evaluate_shape(prepared.shape, geometry)
+    camera = objectives.fitted_camera(geometry, data)
+    xy, depth = project(camera, points)
+    size = image.shape[0]
+    visibility = rasterize(xy, depth, faces, height=size, width=size)
+    fragments = compute_fragments(xy, depth, faces, visibility)
+    to_eye = normalize(camera_position(camera) - points)
+    facing = jnp.sum(vertex_normals(points, faces) * to_eye, axis=-1, keepdims=True)
+    facing = interpolate(facing, faces, fragments)[..., 0]
+
+    brightest = jnp.max(image, axis=-1)
+    in_range = (brightest < 0.97) & (brightest > 0.004)  # Clipped colour says little.
+    face = jnp.maximum(visibility.face, 0)
+    seen = fragments.mask & prepared.comparable[face] & usable & in_range & (facing > 0.25)
+    seen = seen.reshape(-1)
+    noise = jax.random.uniform(key, seen.shape)
+    chosen = lax.top_k(jnp.where(seen, noise, -1.0), config.num_pixels)[1]
+    valid = seen[chosen].astype(jnp.float32)
+    color = image.reshape(-1, 3)[chosen]
+    median = jnp.nanmedian(jnp.where(valid > 0, jnp.mean(color, axis=-1), jnp.nan))
+    median = jnp.where(jnp.isfinite(median), median, 1.0)
+    deviation = config.photometric_deviation * jnp.maximum(median, 0.01)
+    centers = jnp.stack([chosen % size, chosen // size], axis=-1) + 0.5
+    return PixelData(centers, faces[face.reshape(-1)[chosen]], color, valid, deviation)
+
+
+@functools.partial(jax.jit, static_argnames=("config",))
+def fit_pixels(
+    parameters: Parameters, data: PhotoData, is_free: Parameters, *, config: FitConfig
+) -> tuple[Parameters, jax.Array]:
+    """Levenberg-Marquardt on landmarks, pixels and all priors, for fixed visibility.
+
+    Args:
+        parameters: Start.
+        data: The photograph's evidence.
+        is_free: Scalar bools: what may move.
+        config: Settings.
+
+    Returns:
+        The parameters and the costs (config.photometric_steps + 1,).
+    """
+    theta, unravel = ravel_pytree(parameters)
+    count = jnp.maximum(jnp.sum(data.pixels.valid), 1.0)
+    # Divided by what is visible: a sum would pay for shrinking the face.
+    weight = config.photometric_weight / (3.0 * count)
+    loss = _concatenate_losses(
+        [
+            *_landmark_losses(parameters.geometry, data.landmarks, config),
+            (3 * data.pixels.color.shape[0], weight, config.photometric_cutoff),
+            (looks.appearance_residuals(parameters.appearance).size, 1.0, jnp.inf),
+        ]
+    )
+    solution = solver.minimize(
+        lambda theta, data: objectives.joint_residuals(unravel(theta), data),
+        theta,
+        data,
+        loss,
+        _bounds(parameters, is_free),
+        num_steps=config.photometric_steps,
+    )
+    return unravel(solution.theta), solution.costs

@@ -1,0 +1,1 @@
+"""Rasterization, interpolation, lights, skin shading and the head renderer."""

@@ -1,0 +1,169 @@
+"""Light: order-2 spherical harmonics for what surrounds the head, and a few directions.
+
+Directions and normals are in one frame of the caller's choice; everywhere in this library
+it is the model's (metres, +Y up, the face along +Z, +X the subject's left). Radiance is
+linear RGB. The basis is real and orthonormal over the sphere, in the order
+1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2 (constants as in Sloan, "Stupid spherical harmonics
+tricks", 2008, appendix A2, without the alternating sign).
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from relightify_jax.core.numerics import matmul, normalize
+
+NUM_SH = 9
+_SH_BAND = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2])
+# Convolution with the clamped cosine, over pi, per band (Ramamoorthi and Hanrahan,
+# "An efficient representation for irradiance environment maps", 2001, eq. 8).
+_LAMBERT = np.array([1.0, 2 / 3, 1 / 4], np.float32)[_SH_BAND]
+
+
+class Light(NamedTuple):
+    """Everything that shines on a head.
+
+    A white Lambert surface that faces a directional light renders with the value of its
+    `radiance`: it is the irradiance over pi. Unused directions have radiance 0.
+    """
+
+    sh: jax.Array  # (9, 3) coefficients of the radiance that surrounds the head.
+    directions: jax.Array  # (D, 3) unit, from the head towards the light.
+    radiance: jax.Array  # (D, 3) irradiance / pi on a surface facing the light.
+
+
+def sh_basis(directions: jax.Array) -> jax.Array:
+    """Order-2 real spherical harmonics (..., 9) at unit `directions` (..., 3)."""
+    x, y, z = directions[..., 0], directions[..., 1], directions[..., 2]
+    c0 = 0.5 / math.sqrt(math.pi)
+    c1 = math.sqrt(3 / (4 * math.pi))
+    c2 = 0.5 * math.sqrt(15 / math.pi)
+    bands = [
+        jnp.full_like(x, c0), c1 * y, c1 * z, c1 * x,
+        c2 * x * y, c2 * y * z, c2 / math.sqrt(12) * (3 * z * z - 1), c2 * x * z,
+        c2 / 2 * (x * x - y * y),
+    ]  # fmt: skip
+    return jnp.stack(bands, axis=-1)
+
+
+def shade_sh(normals: jax.Array, sh: jax.Array) -> jax.Array:
+    """Irradiance / pi from surrounding light: a Lambert surface renders as albedo times this.
+
+    Linear in `sh`, and not clamped: order 2 dips below zero opposite a strong light.
+
+    Args:
+        normals: (..., 3) unit.
+        sh: (9, 3) radiance coefficients.
+
+    Returns:
+        (..., 3).
+    """
+    return matmul(sh_basis(normals) * _LAMBERT, sh)
+
+
+def radiance_sh(directions: jax.Array, sh: jax.Array, blur: jax.Array | float = 0.0) -> jax.Array:
+    """Radiance (..., 3) seen along unit `directions` (..., 3), blurred.
+
+    Args:
+        directions: (..., 3) unit.
+        sh: (9, 3) radiance coefficients.
+        blur: Scalar or (...,), standard deviation in radians of a Gaussian on the sphere;
+            band l is scaled by exp(-l (l + 1) blur^2 / 2).
+    """
+    squared = jnp.asarray(blur, jnp.float32)[..., None] ** 2
+    scale = jnp.exp(-squared * (_SH_BAND * (_SH_BAND + 1) / 2))
+    return matmul(sh_basis(directions) * scale, sh)
+
+
+def latlong_directions(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit directions (H, W, 3) and solid angles (H, 1) of the pixels of a latlong map.
+
+    The top row looks up (+Y), the middle column along -Z (what the camera in front of the
+    face sees behind it), columns to its right along +X.
+    """
+    elevation = np.linspace(0.0, np.pi, height + 1)
+    theta = (elevation[1:] + elevation[:-1])[:, None] / 2
+    phi = ((np.arange(width) + 0.5) / width - 0.5)[None, :] * 2 * np.pi
+    directions = np.stack(
+        [
+            np.sin(phi) * np.sin(theta),
+            np.broadcast_to(np.cos(theta), (height, width)),
+            -np.cos(phi) * np.sin(theta),
+        ],
+        axis=-1,
+    )
+    solid_angle = (np.cos(elevation[:-1]) - np.cos(elevation[1:])) * 2 * np.pi / width
+    return directions.astype(np.float32), solid_angle.astype(np.float32)[:, None]
+
+
+def environment_to_sh(environment: jax.Array) -> jax.Array:
+    """Projects a latlong radiance map (H, W, 3), +Y up, to coefficients (9, 3).
+
+    See `latlong_directions` for the layout. A sun is smeared over the hemisphere by order 2;
+    take it out first and give it as a directional light.
+    """
+    directions, solid_angle = latlong_directions(*environment.shape[:2])
+    weighted = sh_basis(jnp.asarray(directions)) * solid_angle[..., None]
+    return matmul(weighted.reshape(-1, NUM_SH).T, jnp.asarray(environment).reshape(-1, 3))
+
+
+def uniform_sh(radiance: jax.Array) -> jax.Array:
+    """Coefficients (9, 3) of the same radiance (3,) from everywhere."""
+    return jnp.zeros((NUM_SH, 3)).at[0].set(math.sqrt(4 * math.pi) * jnp.asarray(radiance))
+
+
+def disc_sh(direction: jax.Array, half_angle: float, radiance: jax.Array) -> jax.Array:
+    """Coefficients (9, 3) of a disc of light in the sky, such as a soft box or a window.
+
+    Scaled so that a white surface facing the disc renders with `radiance`, as for
+    `Light.radiance`, whatever its size. Band l of a zonal function is the integral of the
+    Legendre polynomial over the cap (Sloan 2008, "Zonal harmonics").
+
+    Args:
+        direction: (3,) towards the centre, any length.
+        half_angle: Radians; below 0.8 order 2 rings visibly, pi/2 is half the sky.
+        radiance: (3,) linear RGB.
+    """
+    c = math.cos(half_angle)
+    cap = np.array([1 - c, (1 - c * c) / 2, (c - c**3) / 2])  # Integrals of P_0, P_1, P_2.
+    basis = sh_basis(normalize(jnp.asarray(direction, jnp.float32))) * (2 * math.pi * cap)[_SH_BAND]
+    irradiance_over_pi = math.sin(half_angle) ** 2 if half_angle < math.pi / 2 else 1.0
+    return basis[:, None] / irradiance_over_pi * jnp.asarray(radiance)
+
+
+def rotation_about_y(angle: jax.Array | float) -> jax.Array:
+    """Rotation (3, 3) by `angle` radians about +Y; positive turns +Z towards +X."""
+    c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros(()), jnp.ones(())
+    return jnp.array([[c, zero, s], [zero, one, zero], [-s, zero, c]])
+
+
+def rotate_light(light: Light, rotation: jax.Array) -> Light:
+    """The light carried along by a rotation (3, 3): what came from d comes from rotation @ d.
+
+    Exact: an order-2 function is determined by its values at 26 spread directions.
+    """
+    matrix = _sh_rotation(rotation)
+    return Light(
+        sh=matmul(matrix, light.sh),
+        directions=matmul(light.directions, rotation.T),
+        radiance=light.radiance,
+    )
+
+
+def scale_light(light: Light, exposure: jax.Array | float) -> Light:
+    """The light `exposure` times as bright (scalar or (3,) RGB)."""
+    return Light(light.sh * exposure, light.directions, light.radiance * exposure)
+
+
+def _sh_rotation(rotation: jax.Array) -> jax.Array:
+    """Matrix (9, 9) that rotates order-2 coefficients."""
+    corners = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3)
+    corners = corners[np.any(corners != 0, axis=-1)].astype(np.float32)
+    samples = jnp.asarray(corners / np.linalg.norm(corners, axis=-1, keepdims=True))
+    # f'(d) = f(rotation^T d), and coefficients follow from samples by least squares.
+    basis = sh_basis(samples)
+    gram = matmul(basis.T, basis)
+    return jnp.linalg.solve(gram, matmul(basis.T, sh_basis(matmul(samples, rotation))))

@@ -1,0 +1,1 @@
+"""Skin optics and structure: pure functions from chromophores and landmarks to maps."""

@@ -1,0 +1,1 @@
+"""Training: one loop, one step per model, sharded state, checkpoints, metrics."""

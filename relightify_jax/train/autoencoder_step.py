@@ -1,0 +1,138 @@
+"""Loss and update of the two autoencoders, trained together on crops of maps."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from relightify_jax.core import rng
+from relightify_jax.core.uv_layout import UV_CHANNELS
+from relightify_jax.models import KLAutoencoder
+from relightify_jax.train import optimizers
+from relightify_jax.train.state import TrainState, apply_gradients, jit_step
+
+Modules = dict[str, KLAutoencoder]
+_GRADIENT_SCALES = (1, 2, 4)  # Texels between the two ends of a finite difference.
+# Channels of each autoencoder within a stack of maps, named as in `FaceCodec.params`.
+PARTS = {"texture": slice(0, 3), "reflectance": slice(3, 10)}
+
+
+def init_params(modules: Modules, key: jax.Array) -> dict[str, Any]:
+    """Parameters of every autoencoder by name."""
+    return {
+        name: module.init(
+            rng.stream(key, name),
+            jnp.zeros((1, 8, 8, module.num_channels)),
+            rng.stream(key, "sample"),
+        )["params"]
+        for name, module in modules.items()
+    }
+
+
+def gradient_error(error: jax.Array) -> jax.Array:
+    """Mean absolute finite difference of an error image (B, H, W, C) over three scales."""
+    total = jnp.zeros(())
+    for s in _GRADIENT_SCALES:
+        total += jnp.mean(jnp.abs(error[:, s:] - error[:, :-s]))
+        total += jnp.mean(jnp.abs(error[:, :, s:] - error[:, :, :-s]))
+    return total / (2 * len(_GRADIENT_SCALES))
+
+
+def reconstruction_loss(
+    name: str, output: jax.Array, target: jax.Array, gradient_weight: float
+) -> jax.Array:
+    """L1, its gradients and, for normals, the length of the error.
+
+    Args:
+        name: "texture" or "reflectance".
+        output: Standardised maps (B, H, W, C) of that autoencoder.
+        target: The same, true.
+        gradient_weight: Weight of `gradient_error`.
+
+    Normals share one scale, so the length of their error is proportional to
+    2 sin(angle / 2): the cosine term, without its flat optimum.
+    """
+    error = output - target
+    loss = jnp.mean(jnp.abs(error)) + gradient_weight * gradient_error(error)
+    if name == "reflectance":
+        start = PARTS[name].start
+        normals = UV_CHANNELS["normals"]
+        vectors = error[..., normals.start - start : normals.stop - start]
+        loss += 0.3 * jnp.mean(jnp.sqrt(jnp.sum(vectors**2, axis=-1) + 1e-6))
+    return loss
+
+
+def make_autoencoder_step(
+    modules: Modules,
+    optimizer: optax.GradientTransformation,
+    shardings: Any,
+    mesh: Mesh,
+    *,
+    peak_rate: float,
+    kl_weight: float,
+    gradient_weight: float,
+) -> Callable[..., Any]:
+    """Builds the jitted update (state, batch, progress) -> (state, metrics).
+
+    `batch` is {"maps": (B, H, W, 10)}, standardised (`relightify_jax.prior.encoding`),
+    float16 or float32. The two autoencoders share nothing but the call.
+    """
+
+    def loss_fn(
+        params: dict[str, Any], maps: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        loss, metrics = jnp.zeros(()), {}
+        for name, module in modules.items():
+            target = maps[..., PARTS[name]]
+            variables = {"params": params[name]}
+            output, posterior = module.apply(variables, target, rng.stream(key, name))
+            reconstruction = reconstruction_loss(name, output, target, gradient_weight)
+            kl = posterior.kl()
+            loss += reconstruction + kl_weight * kl
+            metrics |= {f"{name}_loss": reconstruction, f"{name}_kl": kl}
+        return loss, metrics
+
+    def step(
+        state: TrainState, batch: dict[str, jax.Array], progress: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        maps = batch["maps"].astype(jnp.float32)
+        key = rng.stream(state.key, "posterior", state.step)
+        grads, metrics = jax.grad(loss_fn, has_aux=True)(state.params, maps, key)
+        rate = optimizers.learning_rate(progress, peak=peak_rate)
+        state, more = apply_gradients(state, grads, optimizer, rate)
+        return state, metrics | more
+
+    return jit_step(step, shardings, mesh)
+
+
+def make_autoencoder_evaluation(modules: Modules) -> Callable[..., Any]:
+    """Builds the jitted (params, maps, scale) -> metrics, mean squared errors.
+
+    `maps` are standardised (B, H, W, 10) and `scale` (10,) undoes that, so errors are
+    in sRGB units for colours and in unit-vector units for normals.
+    """
+
+    def evaluate(
+        params: dict[str, Any], maps: jax.Array, scale: jax.Array
+    ) -> dict[str, jax.Array]:
+        error = jnp.concatenate(
+            [
+                module.apply(
+                    {"params": params[name]},
+                    module.apply(
+                        {"params": params[name]}, maps[..., PARTS[name]], method="encode"
+                    ).mean,
+                    method="decode",
+                )
+                - maps[..., PARTS[name]]
+                for name, module in modules.items()
+            ],
+            axis=-1,
+        )
+        error = error * scale[None, None, None]
+        return {k: jnp.mean(error[..., v] ** 2) for k, v in UV_CHANNELS.items()}
+
+    return jax.jit(evaluate)
