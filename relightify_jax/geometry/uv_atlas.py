@@ -45,7 +45,7 @@ def build_uv_atlas(
             triangles (then the first one counts); folds in lips and eyelids need some.
 
     Returns:
-        NumPy arrays in a `UVAtlas`.
+        The atlas.
 
     Raises:
         ValueError: If the layout covers no texel or overlaps itself too much.
@@ -70,7 +70,9 @@ def build_uv_atlas(
     valid = distance <= gutter
     face = np.where(valid, face[tuple(nearest)] + first_face, -1)
     bary = np.where(valid[..., None], bary[tuple(nearest)], 0.0)
-    return UVAtlas(face.astype(np.int32), bary.astype(np.float32), inside)
+    return UVAtlas(
+        jnp.asarray(face, jnp.int32), jnp.asarray(bary, jnp.float32), jnp.asarray(inside)
+    )
 
 
 def count_overlaps(texels: np.ndarray) -> int:

@@ -102,9 +102,7 @@ def rasterize_depth(
     return _draw(xy, depth, faces, near, height, width, patch, None, cull)[1]
 
 
-@functools.partial(
-    jax.jit, static_argnames=("height", "width", "patch", "max_patches", "cull")
-)
+@functools.partial(jax.jit, static_argnames=("height", "width", "patch", "max_patches", "cull"))
 def _draw(xy, depth, faces, near, height, width, patch, max_patches, cull):
     """Returns triangle index (H, W), F where none; inverse depth (H, W); overflow ()."""
     if max(height, width) > GUARD_PIXELS:

@@ -27,7 +27,7 @@ def rasterize_reference(
     """
     xy, depth = np.asarray(xy, np.float32), np.asarray(depth, np.float32)
     with np.errstate(invalid="ignore"):
-        usable = (np.abs(xy - np.float32([width / 2, height / 2])) < GUARD_PIXELS).all(-1)
+        usable = (np.abs(xy - np.array([width / 2, height / 2], np.float32)) < GUARD_PIXELS).all(-1)
         usable &= np.isfinite(depth) & (depth > near)
     snapped = np.round(np.where(usable[:, None], xy, 0) * np.float32(_SUBPIXEL)).astype(np.int64)
     inverse = 1.0 / np.where(usable, depth, 1).astype(np.float64)

@@ -97,9 +97,7 @@ def test_grid_owns_every_pixel_exactly_once(low, high):
         assert (together >= 0).sum() == 48 * 48
     # The owner does not depend on the order in which triangles come.
     backward = np.asarray(rasterize(xy, depth, faces[::-1], height=64, width=64).face)
-    np.testing.assert_array_equal(
-        np.where(backward >= 0, len(faces) - 1 - backward, -1), together
-    )
+    np.testing.assert_array_equal(np.where(backward >= 0, len(faces) - 1 - backward, -1), together)
 
 
 def test_identical_triangles_show_the_lowest_index():

@@ -1,0 +1,122 @@
+"""Everything that all synthetic faces share, as arrays: model, atlas, regions, visibility."""
+
+import os
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import ndimage
+
+from data_pipeline.synthetic.skins import load_skins, no_skins
+from relightify_jax.core.errors import InputError
+from relightify_jax.geometry.morphable_model import PARTS, MorphableModel, landmarks
+from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas, sample_atlas
+from relightify_jax.skin.regions import Regions, build_regions
+
+_MIN_SIZE = 16
+
+
+class Scene(NamedTuple):
+    """Arguments of `record.sample_record` that do not change between records."""
+
+    mean: jax.Array  # (V, 3) metres.
+    identity: jax.Array  # (K, V, 3).
+    faces: jax.Array  # (F, 3) int32.
+    atlas: UVAtlas  # Of the face part, extended over the whole map.
+    outside: jax.Array  # (R, R, 1): 0 on the face, rising to 1 well outside its charts.
+    regions: jax.Array  # (R, R, C), the fields of `Regions` in order.
+    skins: jax.Array  # (N, R, R, 2) deviations of log melanin and log blood.
+    visibility: jax.Array  # (V, D) in [0, 1], of the sky on the mean head.
+    directions: jax.Array  # (D, 3) unit, about evenly spread.
+    along_u: jax.Array  # (R, R, 3) mm per texel to the right on the mean head.
+    along_v: jax.Array  # (R, R, 3) mm per texel down.
+
+
+def build_scene(
+    model: MorphableModel,
+    visibility: np.ndarray,
+    directions: np.ndarray,
+    size: int,
+    skins_dir: str | os.PathLike[str] | None = None,
+) -> Scene:
+    """Prepares the scene on the host.
+
+    Args:
+        model: A model whose part "face" has the canonical UV layout.
+        visibility: (V, D) share of the light from each direction that reaches a vertex.
+        directions: (D, 3) unit vectors.
+        size: Texels per side R.
+        skins_dir: Folder of painted skins in the canonical layout, or None.
+
+    Raises:
+        InputError: If `size` is too small or `skins_dir` holds no skins.
+    """
+    if size < _MIN_SIZE:
+        raise InputError(f"Maps of {size} texels are too small; ask for at least {_MIN_SIZE}.")
+    on_face = np.asarray(model.face_part) == PARTS.index("face")
+    uv_faces, uv = np.asarray(model.uv_faces), np.asarray(model.uv)
+    first_face = int(np.argmax(on_face))
+    # A gutter wider than the map: every texel belongs to its nearest triangle.
+    atlas = build_uv_atlas(uv, uv_faces[on_face], size, gutter=2 * size, first_face=first_face)
+    inside = np.asarray(atlas.inside)
+    distance = ndimage.distance_transform_edt(~inside) / size
+    regions = build_regions(landmark_uv(model), size)
+    skins = load_skins(skins_dir, size, inside) if skins_dir else no_skins(size)
+    positions = sample_atlas(atlas, model.faces, model.mean)
+    along_u, along_v = _derivatives(np.asarray(positions) * 1e3, inside)
+    return Scene(
+        mean=jnp.asarray(model.mean),
+        identity=jnp.asarray(model.identity),
+        faces=jnp.asarray(model.faces),
+        atlas=jax.tree.map(jnp.asarray, atlas),
+        outside=jnp.asarray(np.clip(distance / 0.03, 0, 1)[..., None], jnp.float32),
+        regions=jnp.asarray(np.stack(regions, -1)),
+        skins=jnp.asarray(skins),
+        visibility=jnp.asarray(visibility, jnp.float32),
+        directions=jnp.asarray(directions, jnp.float32),
+        along_u=jnp.asarray(along_u),
+        along_v=jnp.asarray(along_v),
+    )
+
+
+def landmark_uv(model: MorphableModel) -> np.ndarray:
+    """Positions (468, 2) of the FaceMesh landmarks in the canonical UV layout."""
+    on_face = np.asarray(model.face_part) == PARTS.index("face")
+    uv_of_vertex = np.full((model.mean.shape[0], 2), np.nan)
+    faces = np.asarray(model.faces)[on_face]
+    uv_of_vertex[faces] = np.asarray(model.uv)[np.asarray(model.uv_faces)[on_face]]
+    # A landmark on the rim of the face part may touch vertices without a canonical UV.
+    corners = uv_of_vertex[np.asarray(model.landmark_vertices)]
+    weights = np.where(np.isnan(corners[..., 0]), 0.0, np.asarray(model.landmark_bary))
+    total = weights.sum(-1, keepdims=True)
+    uv = (np.nan_to_num(corners) * weights[..., None]).sum(1) / np.maximum(total, 1e-6)
+    lost = total[:, 0] < 1e-3
+    if lost.any():
+        points = np.asarray(landmarks(model, model.mean))
+        vertices = np.flatnonzero(~np.isnan(uv_of_vertex[:, 0]))
+        offsets = points[lost, None] - np.asarray(model.mean)[None, vertices]
+        uv[lost] = uv_of_vertex[vertices[np.argmin((offsets**2).sum(-1), axis=1)]]
+    return uv
+
+
+def regions_from_stack(stack: jax.Array) -> Regions:
+    """Splits (R, R, C) into `Regions` of (R, R) arrays."""
+    return Regions(*jnp.moveaxis(stack, -1, 0))
+
+
+def _derivatives(positions: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Differences (R, R, 3) per texel along u and v; one-sided at the border of a chart."""
+    weight = inside.astype(np.float64)[..., None]
+    out = []
+    for axis in (1, 0):
+        step = np.diff(positions, axis=axis)
+        valid = weight * np.roll(weight, -1, axis)
+        valid = np.delete(valid, -1, axis)
+        pad_low = [(0, 0)] * 3
+        pad_high = [(0, 0)] * 3
+        pad_low[axis], pad_high[axis] = (1, 0), (0, 1)
+        total = np.pad(step * valid, pad_low) + np.pad(step * valid, pad_high)
+        count = np.pad(valid, pad_low) + np.pad(valid, pad_high)
+        out.append((total / np.maximum(count, 1)).astype(np.float32))
+    return out[0], out[1]

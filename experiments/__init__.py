@@ -1,0 +1,1 @@
+"""Programs: each module is one thin main()."""

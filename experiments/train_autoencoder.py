@@ -1,0 +1,171 @@
+r"""Trains the texture and the reflectance autoencoder.
+
+python -m experiments.train_autoencoder --config=configs/autoencoder.py:cpu \
+    --data=DIR --workdir=DIR [--minutes=20] [--kind=both]
+
+Leaves `autoencoder.npz`, `run.json`, `metrics.jsonl`, checkpoints and pictures in the
+workdir. Run the same command again to resume.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from experiments import cli, contact_sheet, training_data
+from relightify_jax.core.errors import InputError
+from relightify_jax.core.uv_layout import split_maps
+from relightify_jax.models import build_autoencoder
+from relightify_jax.prior import encoding, store
+from relightify_jax.prior.codec import FaceCodec
+from relightify_jax.prior.encoding import MapStatistics
+from relightify_jax.train import autoencoder_step, distributed, loop, optimizers, sharding
+from relightify_jax.train.checkpoints import Checkpoints
+from relightify_jax.train.state import TrainState, make_state
+from relightify_jax.train.writers import Writer
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", "configs/autoencoder.py", "Configuration, e.g. configs/autoencoder.py:cpu."
+)
+_DATA = flags.DEFINE_string("data", None, "Folder of the training records.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and results.")
+_MINUTES = flags.DEFINE_float("minutes", None, "Time limit over all sessions of this run.")
+_KIND = flags.DEFINE_enum(
+    "kind", "both", ["texture", "reflectance", "both"], "Which autoencoder to train."
+)
+_DISTRIBUTED = flags.DEFINE_enum(
+    "distributed", "auto", distributed.MODES, "How processes find each other."
+)
+
+
+def psnr(mean_square: float) -> float:
+    """Peak signal-to-noise ratio in dB of a mean squared error on [0, 1]."""
+    return float(-10 * np.log10(max(mean_square, 1e-12)))
+
+
+def write_reconstructions(
+    path: pathlib.Path, codec: FaceCodec, residual: np.ndarray, params: Any
+) -> None:
+    """Writes true maps (left) beside their reconstructions (right)."""
+    codec = codec.replace(params={**codec.params, **params})
+
+    @jax.jit
+    def reconstruct(codec: FaceCodec, x: jax.Array) -> jax.Array:
+        return codec.decode(codec.encode(x))
+
+    def finish(x: jax.Array) -> np.ndarray:
+        perceptual = encoding.restore_maps(codec.statistics, x)
+        return contact_sheet.rows_from_maps(split_maps(encoding.maps_from_perceptual(perceptual)))
+
+    residual = residual.astype(np.float32)
+    contact_sheet.write_sheet(path, [finish(residual), finish(reconstruct(codec, residual))])
+
+
+def train(config: ConfigDict, data: str, workdir: str, minutes: float | None, kind: str) -> None:
+    """Trains and writes `autoencoder.npz`; see the module's docstring."""
+    folder = pathlib.Path(workdir)
+    names = ("texture", "reflectance") if kind == "both" else (kind,)
+    modules = {n: build_autoencoder(config[n].to_dict()) for n in ("texture", "reflectance")}
+    maps, validation, statistics = _load(config, data)
+    mesh = sharding.make_mesh(config.train.fsdp)
+    optimizer = optimizers.make_optimizer(
+        b2=config.train.b2,
+        weight_decay=config.train.weight_decay,
+        clip_norm=config.train.clip_norm,
+    )
+    trained = {name: modules[name] for name in names}
+    state, shardings = make_state(
+        lambda key: autoencoder_step.init_params(trained, key), optimizer, config.seed, mesh
+    )
+    untrained = autoencoder_step.init_params(
+        {n: m for n, m in modules.items() if n not in names}, jax.random.key(config.seed)
+    )
+    codec = FaceCodec(
+        texture=modules["texture"],
+        reflectance=modules["reflectance"],
+        params={**untrained, **jax.device_get(state.params)},
+        statistics=statistics,
+    )
+    step_fn = autoencoder_step.make_autoencoder_step(
+        trained,
+        optimizer,
+        shardings,
+        mesh,
+        peak_rate=config.train.peak_rate,
+        kl_weight=config.loss.kl_weight,
+        gradient_weight=config.loss.gradient_weight,
+    )
+    errors = autoencoder_step.make_autoencoder_evaluation(modules)
+
+    def evaluate(state: TrainState, step: int) -> dict[str, float]:
+        average = {**untrained, **jax.device_get(state.average)}
+        sums: dict[str, float] = {}
+        for face in validation:
+            batch = face[None].astype(np.float32)
+            for name, value in errors(average, batch, statistics.scale).items():
+                sums[name] = sums.get(name, 0.0) + float(value) / len(validation)
+        write_reconstructions(folder / "reconstructions.png", codec, validation[:4], average)
+        result = {f"val_{k}_psnr": psnr(v) for k, v in sums.items() if k != "normals"}
+        result["val_normals_degrees"] = float(np.degrees(np.sqrt(3 * sums["normals"])))
+        return {"val_loss": float(sum(np.sqrt(v) for v in sums.values())), **result}
+
+    cli.record_run(folder, config, {"data": data, "faces": len(maps), "kind": kind})
+    writer = Writer(folder)
+    checkpoints = Checkpoints(folder / "checkpoints", config.train.save_every)
+    schedule = loop.Schedule(
+        config.train.num_steps, minutes, config.train.log_every, config.train.evaluate_every
+    )
+
+    def batches(first: int) -> Any:
+        local = config.train.batch_size // jax.process_count()
+        seed = config.seed + 1000 * jax.process_index()
+        return training_data.crops(maps, local, config.crop_size, seed, first)
+
+    try:
+        state = loop.train(
+            step_fn, state, shardings, batches, schedule, mesh, writer, checkpoints, evaluate
+        )
+        result = evaluate(state, int(state.step))
+        writer.write_scalars(int(state.step), result)
+    finally:
+        checkpoints.close()
+        writer.close()
+    codec = codec.replace(params={**untrained, **jax.device_get(state.average)})
+    notes = {"steps": int(state.step), "faces": len(maps), **result}
+    store.save_codec(folder / "autoencoder.npz", codec, notes)
+    logging.info("Wrote %s: %s", folder / "autoencoder.npz", result)
+
+
+def _load(config: ConfigDict, data: str) -> tuple[np.ndarray, np.ndarray, MapStatistics]:
+    """Training and validation maps, standardised float16, and their statistics."""
+    maps = training_data.load_perceptual(data, "train")
+    size = maps.shape[1]
+    if size != config.uv_size or config.crop_size % 8 or config.crop_size > size:
+        raise InputError(
+            f"The records are {size} texels wide, but the configuration has uv_size "
+            f"{config.uv_size} and crop_size {config.crop_size} (a multiple of 8); set "
+            f"--config.uv_size={size} or build the data again."
+        )
+    statistics = training_data.map_statistics(maps)
+    limit = config.train.evaluation_faces
+    validation = training_data.load_perceptual(data, "validation", limit)
+    for part in (maps, validation):
+        training_data.standardize_in_place(part, statistics)
+    return maps, validation, statistics
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry point."""
+    del argv
+    data = cli.require(_DATA.value, "data", "the folder that data_pipeline built")
+    workdir = cli.require(_WORKDIR.value, "workdir", "a folder for checkpoints and results")
+    distributed.initialize(_DISTRIBUTED.value)
+    train(_CONFIG.value, data, workdir, _MINUTES.value, _KIND.value)
+
+
+if __name__ == "__main__":
+    cli.run(main)
