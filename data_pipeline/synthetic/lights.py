@@ -38,7 +38,7 @@ def sample_light(key: jax.Array) -> Light:
 
     beams = _sample_directions(rng.stream(key_beams, "directions"), NUM_BEAMS)
     radiance = _sample_tints(rng.stream(key_beams, "tints"), NUM_BEAMS)
-    level = jnp.exp(0.6 * jax.random.normal(rng.stream(key_beams, "strength"), (NUM_BEAMS,))) * 0.5
+    level = jnp.exp(0.6 * jax.random.normal(rng.stream(key_beams, "strength"), (NUM_BEAMS,)).clip(-2, 1.5)) * 0.45
     is_on = jnp.stack([u[2] < 0.6, u[3] < 0.25])
     level = jnp.where(is_on, level, 0.0) * (u[4] > 0.12)  # One in eight pictures is flat.
     return Light(sh=uniform_sh(ambient) + lobes, directions=beams, radiance=radiance * level[:, None])

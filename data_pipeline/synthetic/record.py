@@ -1,7 +1,5 @@
 """One synthetic face: a random person under random light, as the ten UV channels."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
@@ -20,7 +18,7 @@ from relightify_jax.skin.regions import MILLIMETRES_PER_UV, Regions
 _MAX_COEFFICIENT = 2.2  # Identity coefficients are ~N(0, 1); beyond this heads look odd.
 
 
-@functools.partial(jax.jit, static_argnames=())
+@jax.jit
 def sample_record(key: jax.Array, scene: Scene) -> jax.Array:
     """Draws one face; pure and deterministic in `key`.
 
@@ -108,6 +106,9 @@ def _light_face(key, scene, albedo, specular, roughness, height):
     normals = relief.bump_normals(smooth, height, scene.along_u, scene.along_v)
     center = jnp.mean(scene.mean, axis=0)
     view = normalize(center + lights.sample_view(rng.stream(key, "view")) - position)
+    # What this camera sees edge-on or not at all another one must have photographed.
+    facing = jnp.sum(view * smooth, axis=-1, keepdims=True)
+    view = normalize(view + 1.2 * jnp.maximum(0.45 - facing, 0.0) * smooth)
     # Diffuse light has travelled under the skin: it sees a smoother relief than gloss does.
     diffuse = shade(
         albedo, jnp.zeros_like(specular), normalize(blur_map(normals, 0.9 / texel)), view, light,

@@ -10,8 +10,10 @@ from scipy import ndimage
 
 from data_pipeline.synthetic.skins import load_skins, no_skins
 from relightify_jax.core.errors import InputError
+from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.morphable_model import PARTS, MorphableModel, landmarks
 from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas, sample_atlas
+from relightify_jax.rendering.occlusion import directional_visibility, fibonacci_directions
 from relightify_jax.skin.regions import Regions, build_regions
 
 _MIN_SIZE = 16
@@ -78,6 +80,20 @@ def build_scene(
         along_u=jnp.asarray(along_u),
         along_v=jnp.asarray(along_v),
     )
+
+
+def compute_visibility(model: MorphableModel, num_directions: int) -> tuple[np.ndarray, np.ndarray]:
+    """How the mean head shadows itself.
+
+    Returns:
+        Visibility (V, D) in [0, 1] and the unit directions (D, 3).
+    """
+    directions = fibonacci_directions(num_directions)
+    normals = vertex_normals(model.mean, model.faces)
+    seen = directional_visibility(
+        model.mean, model.faces, jnp.asarray(directions), model.mean, normals
+    )
+    return np.asarray(seen).T, np.asarray(directions)
 
 
 def landmark_uv(model: MorphableModel) -> np.ndarray:

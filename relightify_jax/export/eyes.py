@@ -1,11 +1,13 @@
 """A procedural eyeball texture: what the photo cannot show and every head needs.
 
-The tile is an azimuthal map around the gaze axis: its centre is the pupil, distance
-from the centre is proportional to the angle from the gaze axis and the tile's upper
-side is the upper side of the eye. Nothing here is measured from the photo.
+The tile is an azimuthal map around the gaze axis (see `geometry.embedded`): its centre is
+the pupil, distance from the centre grows with the angle from the gaze axis and the tile's
+upper side is the upper side of the eye. Nothing here is measured from the photo.
 """
 
 import numpy as np
+
+from relightify_jax.geometry.embedded import EYE_IRIS_RADIUS, EYE_PUPIL_RADIUS
 
 IRIS_BROWN = (0.070, 0.030, 0.013)
 IRIS_HAZEL = (0.140, 0.085, 0.030)
@@ -19,8 +21,8 @@ def paint_eye(
     *,
     iris_rgb: tuple[float, float, float] = IRIS_BROWN,
     sclera_rgb: tuple[float, float, float] = SCLERA,
-    iris_radius: float = 0.16,
-    pupil_radius: float = 0.35,
+    iris_radius: float = EYE_IRIS_RADIUS,
+    pupil_radius: float = EYE_PUPIL_RADIUS,
     lid_shade: float = 0.35,
     seed: int = 0,
 ) -> np.ndarray:
@@ -31,10 +33,10 @@ def paint_eye(
         iris_rgb: Linear RGB of the middle of the iris.
         sclera_rgb: Linear RGB of the white of the eye.
         iris_radius: Radius of the iris in UV units (the tile is 1 wide).
-        pupil_radius: Radius of the pupil as a share of the iris radius.
+        pupil_radius: Radius of the pupil in UV units.
         lid_shade: How much darker the top of the eyeball is, in [0, 1]: the soft shadow
             of the upper lid.
-        seed: Of the fibres and veins; two eyes look best with two seeds.
+        seed: Of the fibres and veins.
 
     Returns:
         (size, size, 3) float32 linear RGB in [0, 1].
@@ -45,10 +47,10 @@ def paint_eye(
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
     relative = radius / iris_radius  # 1 at the limbus.
 
-    iris = _iris(relative, angle, np.asarray(iris_rgb), pupil_radius, rng)
+    iris = _iris(relative, angle, np.asarray(iris_rgb), pupil_radius / iris_radius, rng)
     sclera = _sclera(radius, angle, np.asarray(sclera_rgb), iris_radius, rng)
     color = _blend(iris, sclera, _smoothstep(0.97, 1.07, relative))
-    color = _blend(np.full(3, 0.002), color, _smoothstep(0.94, 1.06, relative / pupil_radius))
+    color = _blend(np.full(3, 0.002), color, _smoothstep(0.94, 1.06, radius / pupil_radius))
     shade = 1.0 - lid_shade * _smoothstep(0.5 * iris_radius, -1.6 * iris_radius, y)
     return np.clip(color * shade[..., None], 0.0, 1.0).astype(np.float32)
 
@@ -57,7 +59,7 @@ def _iris(
     relative: np.ndarray,
     angle: np.ndarray,
     base: np.ndarray,
-    pupil_radius: float,
+    pupil: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Radial fibres, a lighter collarette around the pupil and a dark limbal ring."""
@@ -67,10 +69,10 @@ def _iris(
     crypts = _periodic_noise(angle + 1.7 * relative, 9, rng) * _bump(relative, 0.72, 0.16)
     ragged = relative + 0.03 * _periodic_noise(angle, 17, rng)
     tone = 1.0 + 0.45 * fibres + 0.35 * np.minimum(crypts, 0.0)
-    tone = tone * (1.0 + 0.7 * _bump(ragged, pupil_radius + 0.17, 0.11))
+    tone = tone * (1.0 + 0.7 * _bump(ragged, pupil + 0.17, 0.11))
     tone = tone * (1.0 - 0.72 * _smoothstep(0.78, 1.0, relative))
     warm = np.array([1.35, 0.95, 0.6])  # The collarette is yellower than the rest.
-    tint = _blend(np.ones(3), warm, 0.6 * _bump(ragged, pupil_radius + 0.14, 0.12))
+    tint = _blend(np.ones(3), warm, 0.6 * _bump(ragged, pupil + 0.14, 0.12))
     return base * tint * np.clip(tone, 0.08, 3.0)[..., None]
 
 

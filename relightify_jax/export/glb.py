@@ -127,8 +127,7 @@ def encode_glb(
 
     Args:
         parts: Parts of the head, e.g. from `split_parts`.
-        materials: The material of every part by part name. Parts given one and the
-            same `Material` object share it in the file.
+        materials: The material of every part by part name. Equal images are stored once.
         licence: `asset.copyright`, shown by viewers: whose face model and what licence.
         extras: JSON values stored in `asset.extras`, e.g. licence notes.
 
@@ -145,14 +144,11 @@ def encode_glb(
             wrapT=CLAMP_TO_EDGE,
         )
     ]
-    indices: dict[int, int] = {}
     primitives = []
     for part in parts:
         look = materials[part.name]
-        if id(look) not in indices:
-            indices[id(look)] = writer.material(look)
-        index = indices[id(look)]
-        primitives.append(writer.primitive(part, index, tangents=look.normals is not None))
+        material = writer.material(look)
+        primitives.append(writer.primitive(part, material, tangents=look.normals is not None))
     file.meshes = [gltf.Mesh(name="head", primitives=primitives)]
     file.nodes = [gltf.Node(name="head", mesh=0)]
     file.scenes = [gltf.Scene(name="head", nodes=[0])]

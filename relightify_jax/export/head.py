@@ -8,6 +8,7 @@ painted.
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from relightify_jax.core.uv_layout import UVMaps
@@ -22,18 +23,20 @@ from relightify_jax.export.head_texture import (
     vertex_averages,
 )
 from relightify_jax.export.materials import Material, tangent_normals
+from relightify_jax.export.mouth import paint_mouth
 from relightify_jax.export.parts import MeshPart, split_parts
 from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas
+from relightify_jax.rendering.renderer import HeadAssets, plain_assets
+from relightify_jax.rendering.shading import SKIN_ROUGHNESS
 
-SKIN_ROUGHNESS = 0.45
-EYE_ROUGHNESS = 0.08  # A film of tears.
+EYE_ROUGHNESS = 0.1  # A film of tears.
 EYE_SPECULAR = 0.31  # Cornea: refractive index 1.376, F0 = 0.025.
-MOUTH_ROUGHNESS = 0.3
-_EYE_SIZE = 256
-# Folds behind the ears and under the chin overlap a little in some layouts.
-_MAX_OVERLAP = 0.05
-
+MOUTH_ROUGHNESS = 0.35
+MOUTH_SPECULAR = 0.4
+_EYE_SIZE, _MOUTH_SIZE, _OCCLUSION_SIZE = 512, 128, 256
+# Shading does not mind a few texels that belong to two places; the tongue's two sides do.
+_MAX_OVERLAP = 1.0
 
 _tangent_normals = jax.jit(tangent_normals)
 
@@ -52,6 +55,7 @@ def dress_head(
     maps: UVMaps,
     face_atlas: UVAtlas,
     *,
+    occlusion: np.ndarray | None = None,
     iris_rgb: tuple[float, float, float] = IRIS_BROWN,
     head_size: int = 512,
 ) -> Head:
@@ -64,6 +68,8 @@ def dress_head(
             `maps.normals` are given.
         maps: Maps of the face tile, (R, R, C) each; the texture is not used.
         face_atlas: Atlas of the face tile of side R, triangles counted from 0.
+        occlusion: (V,) ambient occlusion from `rendering.occlusion.mesh_occlusion`, 1 =
+            open. Without it eye sockets and mouth glow.
         iris_rgb: Linear RGB of the iris, see `paint_eye`.
         head_size: Texels per side of the tile of scalp, back and neck.
     """
@@ -78,23 +84,46 @@ def dress_head(
     colors = _skin_colors(faces, face_atlas, skin, len(model.mean))
     rest_face = split_parts(model, rest_points)[0]
     materials = {
-        "face": _face_material(faces, points, face_atlas, skin, colors, maps.normals, rest_face)
+        "face": _face_material(
+            faces, points, face_atlas, skin, colors, np.asarray(maps.normals), rest_face
+        )
     }
     if "head" in faces:
         materials["head"] = _head_material(model, faces, points, colors, head_size)
-    for seed, name in enumerate(("eye_left", "eye_right")):
+    eye = paint_eye(_EYE_SIZE, iris_rgb=iris_rgb)
+    for name in ("eye_left", "eye_right"):
         if name in faces:
-            materials[name] = Material(
-                name=name,
-                base_color=paint_eye(_EYE_SIZE, iris_rgb=iris_rgb, seed=seed),
-                specular=EYE_SPECULAR,
-                roughness=EYE_ROUGHNESS,
-            )
+            materials[name] = Material(name, eye, EYE_SPECULAR, EYE_ROUGHNESS)
     if "mouth" in faces:
         materials["mouth"] = Material(
-            name="mouth", base_color=np.full((4, 4, 3), 0.2), roughness=MOUTH_ROUGHNESS
+            "mouth", paint_mouth(_MOUTH_SIZE), MOUTH_SPECULAR, MOUTH_ROUGHNESS
         )
+    if occlusion is not None:
+        for part in parts:
+            baked = _bake_occlusion(part, np.asarray(occlusion))
+            materials[part.name] = materials[part.name]._replace(occlusion=baked)
     return Head(parts, materials)
+
+
+def head_assets(head: Head) -> HeadAssets:
+    """The same textures for `rendering.renderer.render_head`, so that both pictures agree."""
+    face = head.materials["face"]
+    plain = plain_assets()
+    colors = {name: jnp.asarray(look.base_color) for name, look in head.materials.items()}
+    return HeadAssets(
+        face_diffuse=colors["face"],
+        face_specular=jnp.asarray(face.specular),
+        face_normal=jnp.asarray(face.normals),
+        head_diffuse=colors.get("head", plain.head_diffuse),
+        eye_diffuse=colors.get("eye_left", plain.eye_diffuse),
+        mouth_diffuse=colors.get("mouth", plain.mouth_diffuse),
+    )
+
+
+def _bake_occlusion(part: MeshPart, occlusion: np.ndarray) -> np.ndarray:
+    """Ambient occlusion (r, r, 1) in the tile of a part."""
+    atlas = build_uv_atlas(part.uv, part.faces, _OCCLUSION_SIZE, max_overlap=_MAX_OVERLAP)
+    return bake_vertex_colors(atlas, part.faces, occlusion[part.vertex][:, None])
 
 
 def _skin_colors(

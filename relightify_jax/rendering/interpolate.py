@@ -46,9 +46,8 @@ def compute_fragments(
     pixel_y = jnp.where(mask, jnp.arange(height)[:, None] + 0.5, 0.25)
 
     x, y = corners[..., 0] - pixel_x[..., None], corners[..., 1] - pixel_y[..., None]
-    x_next, x_last = jnp.roll(x, -1, axis=-1), jnp.roll(x, 1, axis=-1)
-    y_next, y_last = jnp.roll(y, -1, axis=-1), jnp.roll(y, 1, axis=-1)
-    weight = x_next * y_last - x_last * y_next
+    (xa, xb, xc), (ya, yb, yc) = jnp.unstack(x, axis=-1), jnp.unstack(y, axis=-1)
+    weight = jnp.stack([xb * yc - xc * yb, xc * ya - xa * yc, xa * yb - xb * ya], axis=-1)
     area = jnp.sum(weight, axis=-1, keepdims=True)
     on_screen = weight / jnp.where(jnp.abs(area) < 1e-8, 1e-8, area)
     # Coverage was decided for snapped vertices; on a sliver the exact ones can put the

@@ -179,6 +179,7 @@ def _sh_rotation(rotation: jax.Array) -> jax.Array:
 NUM_PRESET_DIRECTIONS = 3
 
 _WARM = np.array([1.0, 0.78, 0.55])
+_SUNNY = np.array([1.0, 0.9, 0.78])
 _COOL = np.array([0.72, 0.86, 1.0])
 _WHITE = np.ones(3)
 
@@ -194,46 +195,46 @@ def named_lights() -> dict[str, Light]:
         "studio": _light(
             uniform_sh(0.10 * _WHITE)
             + disc_sh([-0.7, 0.5, 0.8], wide, 0.42 * _WHITE)
-            + disc_sh([0.9, 0.1, 0.6], broad, 0.16 * _COOL),
-            [([-0.65, 0.6, 0.75], 0.55 * _WHITE), ([0.8, 0.5, -0.8], 0.8 * _COOL)],
+            + disc_sh([0.9, 0.1, 0.6], broad, 0.18 * _COOL),
+            [([-0.65, 0.6, 0.75], 0.55 * _WHITE), ([0.8, 0.5, -0.7], 0.4 * _COOL)],
         ),
         "window left": _light(
-            uniform_sh(0.05 * _COOL) + disc_sh([-1.0, 0.25, 0.45], wide, 0.75 * _COOL),
-            [([-0.9, 0.3, 0.5], 0.35 * _COOL)],
+            uniform_sh(0.06 * _COOL) + disc_sh([-1.0, 0.25, 0.45], wide, 0.75 * _COOL),
+            [([-0.85, 0.3, 0.55], 0.4 * _COOL)],
         ),
         "window right": _light(
-            uniform_sh(0.05 * _WARM) + disc_sh([1.0, 0.25, 0.45], wide, 0.75 * _WARM),
-            [([0.9, 0.3, 0.5], 0.35 * _WARM)],
+            uniform_sh(0.08 * _WHITE) + disc_sh([1.0, 0.25, 0.45], wide, 0.8 * _SUNNY),
+            [([0.85, 0.3, 0.55], 0.45 * _SUNNY)],
         ),
         "overcast": _light(
             uniform_sh(0.22 * _WHITE) + disc_sh([0.0, 1.0, 0.25], half_sky, 0.85 * _COOL), []
         ),
         "golden hour": _light(
-            uniform_sh(np.array([0.10, 0.12, 0.17]))
-            + disc_sh([0.2, 1.0, 0.2], half_sky, np.array([0.10, 0.14, 0.22]))
-            + disc_sh([0.8, 0.1, 0.6], broad, 0.25 * _WARM),
-            [([0.75, 0.28, 0.6], np.array([1.15, 0.68, 0.32]))],
+            uniform_sh(np.array([0.12, 0.13, 0.17]))
+            + disc_sh([0.0, 1.0, 0.2], half_sky, np.array([0.12, 0.15, 0.22]))
+            + disc_sh([0.7, 0.2, 0.7], broad, 0.3 * _WARM),
+            [([0.65, 0.3, 0.75], np.array([1.0, 0.62, 0.32]))],
         ),
         "neon": _light(
-            uniform_sh(np.array([0.02, 0.015, 0.04]))
-            + disc_sh([-1.0, 0.1, 0.35], wide, np.array([0.75, 0.05, 0.42]))
-            + disc_sh([1.0, 0.1, 0.35], wide, np.array([0.03, 0.32, 0.75])),
+            uniform_sh(np.array([0.04, 0.03, 0.07]))
+            + disc_sh([-1.0, 0.1, 0.3], wide, np.array([0.5, 0.1, 0.36]))
+            + disc_sh([1.0, 0.1, 0.3], wide, np.array([0.08, 0.32, 0.7])),
             [
-                ([-0.9, 0.15, 0.3], np.array([0.45, 0.02, 0.25])),
-                ([0.9, 0.15, 0.3], np.array([0.01, 0.18, 0.48])),
+                ([-0.9, 0.25, 0.4], np.array([0.5, 0.1, 0.36])),
+                ([0.9, 0.25, 0.4], np.array([0.08, 0.32, 0.7])),
             ],
         ),
         "top": _light(
-            uniform_sh(0.05 * _WHITE) + disc_sh([0.0, 1.0, 0.4], wide, 0.55 * _WHITE),
-            [([0.0, 1.0, 0.55], 0.75 * _WHITE)],
+            uniform_sh(0.06 * _WHITE) + disc_sh([0.0, 1.0, 0.5], wide, 0.5 * _WHITE),
+            [([0.0, 1.0, 0.7], 0.7 * _WHITE)],
         ),
         "from below": _light(
-            uniform_sh(0.03 * _COOL) + disc_sh([0.0, -1.0, 0.6], wide, 0.6 * _WARM),
-            [([0.0, -0.7, 0.9], 0.35 * _WARM)],
+            uniform_sh(0.04 * _COOL) + disc_sh([0.0, -0.8, 0.8], wide, 0.7 * _SUNNY),
+            [([0.0, -0.65, 0.9], 0.45 * _SUNNY)],
         ),
         "rim": _light(
-            uniform_sh(0.06 * _WHITE) + disc_sh([0.0, 0.3, 1.0], broad, 0.18 * _WHITE),
-            [([-0.9, 0.35, -0.55], 1.3 * _WARM), ([0.9, 0.35, -0.55], 1.3 * _COOL)],
+            uniform_sh(0.08 * _WHITE) + disc_sh([0.0, 0.3, 1.0], broad, 0.3 * _WHITE),
+            [([-0.95, 0.35, -0.3], 0.75 * _SUNNY), ([0.95, 0.35, -0.3], 0.75 * _COOL)],
         ),
         "flat": _light(uniform_sh(0.85 * _WHITE), []),
     }

@@ -1,9 +1,10 @@
-"""What a head hides from itself: visibility of directions, ambient occlusion, SH transfer.
+"""What a head hides from itself: cast shadows, ambient occlusion, SH transfer.
 
-The mesh is drawn orthographically from every direction and its vertices are looked up in
-the depth buffer. A vertex is first pushed out along its normal by a pixel and a half
-("normal offset shadows"), so that a smooth surface does not shadow itself, and the
-comparison is blended between four pixels, which makes the edge of a shadow a pixel wide.
+The mesh is drawn orthographically from every direction, and points of the surface are
+looked up in the depth buffer. A point is first pushed out along its normal by the reach of
+the comparison ("normal offset shadows"), which is just enough for a flat surface not to
+shadow itself at any slope. The comparison is averaged over a few pixels, which makes the
+edge of a shadow that wide.
 """
 
 import functools
@@ -19,7 +20,6 @@ from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.rendering.lighting import sh_basis
 from relightify_jax.rendering.rasterize import rasterize_depth
 
-_OFFSET_PIXELS = 1.5
 _BIAS_PIXELS = 0.5
 
 
@@ -32,50 +32,55 @@ def fibonacci_directions(num: int) -> np.ndarray:
     return spiral.astype(np.float32)
 
 
-@functools.partial(jax.jit, static_argnames="size")
+@functools.partial(jax.jit, static_argnames=("size", "blur"))
 def directional_visibility(
     points: jax.Array,
     faces: jax.Array,
-    normals: jax.Array,
     directions: jax.Array,
+    query_points: jax.Array,
+    query_normals: jax.Array,
     *,
     size: int = 256,
+    blur: int = 1,
 ) -> jax.Array:
-    """How much of each direction each vertex sees past the rest of the mesh.
+    """How much of each direction places on the surface see past the mesh.
 
-    Whether the surface itself faces the direction is left to the cosine of the shading,
-    but for what the pushed-out vertex makes of it.
+    Whether the surface itself faces the direction is left to the cosine of the shading.
 
     Args:
-        points: (V, 3) metres.
+        points: (V, 3) metres, the mesh.
         faces: (F, 3) int32; both sides hide.
-        normals: (V, 3) unit outward.
         directions: (N, 3) unit, away from the mesh.
+        query_points: (..., 3) on the surface, e.g. `points`.
+        query_normals: (..., 3) unit outward.
         size: Side of the depth buffer in pixels; it spans the mesh.
+        blur: Width of a shadow's edge in pixels of the depth buffer, at least 1.
 
     Returns:
-        (N, V) float32 in [0, 1]; above 0.5 = visible. No gradient.
+        (N, ...) float32 in [0, 1]; above 0.5 = visible. No gradient.
     """
     low, high = points.min(axis=0), points.max(axis=0)
-    centered = points - (low + high) / 2
-    radius = jnp.sqrt(jnp.max(jnp.sum(centered * centered, axis=-1)) + 1e-20)
-    # In pixels of the depth buffer, with a margin for the offset and the blend.
-    scaled = lax.stop_gradient(centered * ((size / 2 - 4) / radius))
+    center = (low + high) / 2
+    radius = jnp.sqrt(jnp.max(jnp.sum((points - center) ** 2, axis=-1)) + 1e-20)
+    offset = blur / 2 + 1.0
+    scale = (size / 2 - offset - blur) / radius  # Pixels per metre.
+    shape = query_points.shape[:-1]
+    query = ((query_points - center) * scale + offset * query_normals).reshape(-1, 3)
+    scaled, query = lax.stop_gradient(((points - center) * scale, query))
 
     def look(direction):
         frame = _frame_of(direction)
-        seen = matmul(scaled, frame.T)
-        pushed = matmul(scaled + _OFFSET_PIXELS * normals, frame.T)
+        seen, place = matmul(scaled, frame.T), matmul(query, frame.T)
         # 1 / depth is what the rasterizer interpolates linearly on screen, which for a
         # parallel projection is the height towards the light.
         inverse_depth = 1.5 + seen[:, 2] / size
         buffer = rasterize_depth(
             _to_pixels(seen, size), 1 / inverse_depth, faces, height=size, width=size
         )
-        threshold = 1.5 + (pushed[:, 2] + _BIAS_PIXELS) / size
-        return _blend_comparison(buffer, _to_pixels(pushed, size), threshold)
+        threshold = 1.5 + (place[:, 2] + _BIAS_PIXELS) / size
+        return _compare(buffer, _to_pixels(place, size), threshold, blur)
 
-    return lax.map(look, directions)
+    return lax.map(look, directions).reshape(-1, *shape)
 
 
 def _frame_of(direction):
@@ -89,19 +94,22 @@ def _to_pixels(seen, size):
     return size / 2 + seen[:, :2] * jnp.array([1.0, -1.0])
 
 
-def _blend_comparison(buffer, xy, threshold):
-    """Bilinear blend (V,) of `buffer <= threshold` over the four pixels round xy (V, 2)."""
+def _compare(buffer, xy, threshold, blur):
+    """Share (Q,) of the `blur` pixels wide square round xy (Q, 2) with `buffer <= threshold`."""
     size = buffer.shape[0]
-    low = jnp.floor(xy - 0.5)
-    fraction = xy - 0.5 - low
+    low = jnp.floor(xy - blur / 2)
+    fraction = xy - blur / 2 - low
     column, row = low.astype(jnp.int32).T
-    lit = jnp.zeros_like(threshold)
-    for down in (0, 1):
-        for right in (0, 1):
-            index = jnp.clip(row + down, 0, size - 1), jnp.clip(column + right, 0, size - 1)
-            weight = jnp.abs(1 - right - fraction[:, 0]) * jnp.abs(1 - down - fraction[:, 1])
-            lit = lit + weight * (buffer[index] <= threshold)
-    return lit
+
+    def add_tap(lit, tap):
+        step = jnp.stack([tap % (blur + 1), tap // (blur + 1)])
+        # The first and the last pixel are covered in part, those between wholly.
+        cover = jnp.where(step == 0, 1 - fraction, jnp.where(step == blur, fraction, 1.0))
+        index = jnp.clip(row + step[1], 0, size - 1), jnp.clip(column + step[0], 0, size - 1)
+        return lit + cover[:, 0] * cover[:, 1] * (buffer[index] <= threshold), None
+
+    lit, _ = lax.scan(add_tap, jnp.zeros_like(threshold), jnp.arange((blur + 1) ** 2))
+    return lit / blur**2
 
 
 def ambient_occlusion(
@@ -112,7 +120,7 @@ def ambient_occlusion(
     Args:
         normals: (V, 3) unit.
         directions: (N, 3), spread over the sphere.
-        visibility: (N, V) from `directional_visibility`.
+        visibility: (N, V) from `directional_visibility` at the vertices.
     """
     cosine = jnp.maximum(matmul(directions, normals.T), 0.0)
     return jnp.sum(cosine * visibility, axis=0) / jnp.maximum(jnp.sum(cosine, axis=0), 1e-6)
@@ -134,5 +142,5 @@ def mesh_occlusion(
     """Ambient occlusion (V,) of a mesh of points (V, 3) and triangles (F, 3)."""
     normals = vertex_normals(points, faces)
     directions = jnp.asarray(fibonacci_directions(num_directions))
-    visibility = directional_visibility(points, faces, normals, directions, size=size)
+    visibility = directional_visibility(points, faces, directions, points, normals, size=size)
     return ambient_occlusion(normals, directions, visibility)

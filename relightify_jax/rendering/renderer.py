@@ -18,6 +18,7 @@ from relightify_jax.geometry.mesh import object_from_tangent, vertex_normals, ve
 from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.rendering.interpolate import Fragments, compute_fragments, interpolate
 from relightify_jax.rendering.lighting import Light
+from relightify_jax.rendering.occlusion import directional_visibility
 from relightify_jax.rendering.rasterize import rasterize
 from relightify_jax.rendering.shading import SKIN_ROUGHNESS, SKIN_SCATTER, shade
 
@@ -26,6 +27,10 @@ _TILE_OF_PART = (0, 1, 2, 2, 3)
 _SPECULAR_OF_TILE = (None, SKIN_SPECULAR_ALBEDO, 0.5, 0.4)  # Eyes and mouth are wet.
 _ROUGHNESS_OF_TILE = (SKIN_ROUGHNESS, 0.5, 0.2, 0.35)
 _SCATTER_OF_TILE = (SKIN_SCATTER, SKIN_SCATTER, (0.05, 0.03, 0.02), SKIN_SCATTER)
+
+# Shadow maps of 512 pixels show a bust of 40 cm at 0.8 mm; edges are about 3 mm soft.
+_SHADOW_SIZE = 512
+_SHADOW_BLUR = 4
 
 
 class HeadMesh(NamedTuple):
@@ -122,7 +127,7 @@ def render_surface(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("height", "width", "samples"))
+@functools.partial(jax.jit, static_argnames=("height", "width", "samples", "shadows"))
 def render_head(
     mesh: HeadMesh,
     assets: HeadAssets,
@@ -135,7 +140,7 @@ def render_head(
     samples: int = 2,
     background: jax.Array | tuple[float, ...] = (0.0, 0.0, 0.0),
     occlusion: jax.Array | None = None,
-    visibility: jax.Array | None = None,
+    shadows: bool = True,
 ) -> Rendering:
     """Renders a lit head.
 
@@ -151,8 +156,7 @@ def render_head(
         background: (3,) or (H, W, 3) linear RGB.
         occlusion: (V,) ambient occlusion, see `occlusion.mesh_occlusion`; None = open.
             Without it the mouth and the eye sockets glow.
-        visibility: (D, V) of the light's directions, see
-            `occlusion.directional_visibility`; None = no cast shadows.
+        shadows: Whether the directional lights cast them.
 
     Returns:
         Linear RGB (H, W, 3), not clipped, and alpha.
@@ -164,10 +168,9 @@ def render_head(
     maps = _sample_tiles(_pack_tiles(assets), tile, surface.uv)
     normals = object_from_tangent(maps[..., 4:7], surface.normals, surface.tangents)
 
-    shadows = jnp.ones((points.shape[0], 1)) if occlusion is None else occlusion[:, None]
-    if visibility is not None:
-        shadows = jnp.concatenate([shadows, visibility.T], axis=-1)
-    shadows = interpolate(shadows, mesh.faces, surface.fragments)
+    if occlusion is not None:
+        occlusion = interpolate(occlusion[:, None], mesh.faces, surface.fragments)
+    visibility = _cast_shadows(mesh, points, light, surface) if shadows else None
     color = shade(
         maps[..., :3],
         maps[..., 3:4],
@@ -176,10 +179,24 @@ def render_head(
         light,
         jnp.array(_ROUGHNESS_OF_TILE)[tile][..., None],
         scatter=jnp.array(_SCATTER_OF_TILE)[tile],
-        occlusion=None if occlusion is None else shadows[..., :1],
-        visibility=None if visibility is None else shadows[..., 1:],
+        occlusion=occlusion,
+        visibility=visibility,
     )
     return _resolve(color, surface.fragments.mask, samples, background)
+
+
+def _cast_shadows(mesh, points, light, surface) -> jax.Array:
+    """Share (H, W, D) of each directional light that reaches each pixel."""
+    visibility = directional_visibility(
+        points,
+        mesh.faces,
+        light.directions,
+        surface.position,
+        surface.normals,
+        size=_SHADOW_SIZE,
+        blur=_SHADOW_BLUR,
+    )
+    return jnp.moveaxis(visibility, 0, -1)
 
 
 @functools.partial(jax.jit, static_argnames=("height", "width", "samples"))

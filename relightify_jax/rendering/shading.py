@@ -15,7 +15,7 @@ from relightify_jax.core.numerics import normalize
 from relightify_jax.core.uv_layout import F0_AT_SPECULAR_ONE
 from relightify_jax.rendering.lighting import Light, radiance_sh, shade_sh
 
-SKIN_ROUGHNESS = 0.45
+SKIN_ROUGHNESS = 0.5
 # How far light wraps round the terminator, RGB; see `_wrapped_cosine`.
 SKIN_SCATTER = (0.22, 0.09, 0.05)
 

@@ -27,7 +27,7 @@ class HairFields(NamedTuple):
 def sample_hair_fields(key: jax.Array, regions: Regions, size: int) -> HairFields:
     """Draws hair noise; streaks follow the growth of the brows and the hang of the hair."""
     texel = MILLIMETRES_PER_UV / size
-    bands = ((2.0 / texel, 4.5 / texel),) * 3
+    bands = ((1.5 / texel, 9.0 / texel),) * 3
     noise = band_noise(key, size, bands)
     # Averaging noise along the growth direction leaves streaks. Brow hairs stand up at
     # the inner end and lie along the brow at the outer one.
@@ -39,14 +39,14 @@ def sample_hair_fields(key: jax.Array, regions: Regions, size: int) -> HairField
     hanging = jnp.stack([lean, jnp.ones_like(lean)], -1)
 
     def streaks(field: jax.Array, direction: jax.Array, length: float) -> jax.Array:
-        steps = jnp.array([-1.0, -0.5, 0.5, 1.0]) * length / texel
+        steps = jnp.array([-1.0, -0.6, -0.3, 0.3, 0.6, 1.0]) * length / texel
         moved = [warp_map(field[..., None], s * direction)[..., 0] for s in steps]
         total = field + sum(moved)
         return total / jnp.std(total)
 
     return HairFields(
         along_brow=streaks(noise[..., 0], growth, 2.2),
-        vertical=streaks(noise[..., 1], hanging, 3.5),
+        vertical=streaks(noise[..., 1], hanging, 7.0),
         grain=noise[..., 2],
     )
 
@@ -103,7 +103,7 @@ def add_hair(
     beard_colour = colour * jnp.array([1.15, 1.0, 0.95]) * (0.9 + 0.3 * u[1])
 
     scalp = _scalp(rng.stream(key, "scalp"), person, regions, fields, hair_fields)
-    contrast = 0.28 - 0.6 * jnp.minimum(jnp.mean(colour), 0.25)
+    contrast = jnp.maximum(0.24 - 0.9 * jnp.mean(colour), 0.06)
     head = colour * jnp.exp(contrast * (hair_fields.vertical + 0.6 * fields.mid))[..., None]
     layers = [(scalp, head)]
     layers.append(
@@ -122,7 +122,7 @@ def _brows(key: jax.Array, person: Person, r: Regions, h: HairFields) -> jax.Arr
     """Coverage (R, R) of the eyebrows: thickness, arch, density and gaps vary."""
     u = jax.random.uniform(key, (9,))
     s = r.brow_along
-    half = 2.6 + 2.2 * u[0] + 0.9 * person.male  # mm at the thickest place.
+    half = 2.9 + 2.3 * u[0] + 0.9 * person.male  # mm at the thickest place.
     start, end = -0.06 + 0.12 * u[1], 0.96 + 0.16 * u[2]
     # Thick near the inner end, tapering to the tail.
     profile = smooth_step(start - 0.20, start + 0.15, s) * smooth_step(end + 0.1, 0.45, s)
@@ -130,12 +130,12 @@ def _brows(key: jax.Array, person: Person, r: Regions, h: HairFields) -> jax.Arr
     arch = 1.5 * (u[3] - 0.6) * jnp.exp(-jnp.square((s - 0.6) / 0.22)) + 1.5 * (u[4] - 0.5)
     t = (r.brow_across - arch) / half_here
     # The lower border is crisper than the upper one; strands make both ragged.
-    ragged = t + 0.20 * h.along_brow
+    ragged = t + 0.12 * h.along_brow
     body = smooth_step(1.35, 0.25, ragged) * smooth_step(-1.25, -0.55, ragged)
     ends = smooth_step(start - 0.10, start + 0.10, s + 0.02 * h.along_brow)
     ends = ends * smooth_step(end + 0.06, end - 0.14, s + 0.02 * h.along_brow)
     density = 0.30 + 0.55 * u[5] ** 0.7 + 0.12 * person.male
-    strands = jnp.clip(0.85 + (0.12 + 0.12 * u[6]) * h.along_brow, 0.15, 1.15)
+    strands = jnp.clip(0.9 + (0.06 + 0.10 * u[6]) * h.along_brow, 0.3, 1.1)
     thin = 1 - 0.35 * u[7] * smooth_step(0.35, 1.0, s)
     brow = density * body * ends * strands * thin
     # A few hairs between the brows.
@@ -157,11 +157,11 @@ def _lashes(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> jax.Ar
 def _beard(key: jax.Array, person: Person, r: Regions, f: SkinFields, h: HairFields) -> jax.Array:
     """Coverage (R, R): clean shaven, shadow, stubble, moustache, goatee or full beard."""
     u = jax.random.uniform(key, (8,))
-    inside = r.beard_distance + 3.0 * f.low + 1.2 * f.mid + 5.0 * (u[0] - 0.6)
+    inside = r.beard_distance + 1.8 * f.low + 0.7 * f.mid + 5.0 * (u[0] - 0.6)
     area = smooth_step(-5.0 - 4.0 * u[1], 7.0, inside)
     # Cheeks grow less than chin, jaw and upper lip; a bare patch lies under the lower lip.
     middle = jnp.clip(r.chin + r.moustache + smooth_step(0.0, 25.0, r.beard_distance), 0, 1)
-    patchy = jnp.clip(1 + (0.15 + 0.35 * u[2]) * f.low_2, 0.2, 1.3)
+    patchy = jnp.clip(1 + (0.05 + 0.20 * u[2]) * f.low_2, 0.4, 1.2)
     full = area * (0.55 + 0.45 * middle) * patchy
     goatee = jnp.clip(r.chin * 1.3 + r.moustache, 0, 1) * area
     kind = u[3]
@@ -172,7 +172,7 @@ def _beard(key: jax.Array, person: Person, r: Regions, f: SkinFields, h: HairFie
     )
     level = jnp.where(kind < 0.82, level, jnp.maximum(level, 0.4))
     level = level * (0.75 + 0.25 * smooth_step(22.0, 30.0, person.age)) * person.male
-    strands = jnp.clip(1 + 0.20 * h.grain + 0.15 * h.vertical, 0.3, 1.6)
+    strands = jnp.clip(1 + (0.05 + 0.12 * (1 - level)) * (0.8 * h.grain + 0.6 * h.vertical), 0.3, 1.5)
     off_lips = smooth_step(0.8, -1.2, r.lip_distance)
     down = 0.05 * (1 - person.male) * r.moustache * u[5] ** 3
     return jnp.clip(shape * level * strands * off_lips + down, 0.0, 0.93)
@@ -184,8 +184,8 @@ def _scalp(key: jax.Array, person: Person, r: Regions, f: SkinFields, h: HairFie
     bald = smooth_step(35.0, 70.0, person.age) * person.male * u[0]
     top = jnp.exp(-jnp.square((jnp.arange(f.low.shape[0]) / f.low.shape[0] - 0.5) / 0.28))[None, :]
     recede = 14.0 * bald + 6.0 * (u[1] - 0.65) + 6.0 * bald * (1 - top)
-    ragged = r.scalp_distance - recede + 2.2 * f.low + 0.6 * f.mid + 0.4 * h.vertical
-    softness = 2.5 + 6.0 * u[2] ** 2
+    ragged = r.scalp_distance - recede + 1.3 * f.low + 0.5 * f.mid + 0.5 * h.vertical
+    softness = 3.0 + 7.0 * u[2] ** 2
     edge = smooth_step(-softness, softness + 2.0, ragged)
     shaven = u[3] < 0.12 + 0.25 * person.male * smooth_step(-2.8, -1.6, person.log_melanin)
     density = jnp.where(shaven, 0.45 * u[4], 0.70 + 0.28 * u[4]) * (1 - 0.5 * bald * (u[5] < 0.5))

@@ -15,9 +15,8 @@ from relightify_jax.skin.noise import band_noise, blur_map, scatter_spots, smoot
 from relightify_jax.skin.population import Person
 from relightify_jax.skin.regions import MILLIMETRES_PER_UV, Regions
 
-_LIP_THICKNESS = 0.5  # Of the epidermis, relative to skin.
 _NUM_FRECKLES = 400
-_NUM_MOLES = 24
+_NUM_MOLES = 16
 
 
 class SkinFields(NamedTuple):
@@ -71,16 +70,25 @@ def paint_skin(
 
     key_mouth = rng.stream(key, "mouth")
     skin = _colour(person, melanin, blood, optics.EPIDERMIS_THICKNESS)
-    lip = _colour(person, lip_melanin, lip_blood, _LIP_THICKNESS * optics.EPIDERMIS_THICKNESS)
+    thickness = _lip_thickness(person) * optics.EPIDERMIS_THICKNESS
+    lip = _colour(person, lip_melanin, lip_blood, thickness)
     albedo = skin + lips[..., None] * (lip - skin)
     albedo = _add_lipstick(rng.stream(key, "lipstick"), person, albedo, lips)
     return _darken_openings(key_mouth, regions, albedo)
 
 
-def _colour(person: Person, log_melanin, log_blood, thickness: float) -> jax.Array:
+def _lip_thickness(person: Person) -> jax.Array:
+    """Epidermis () of the lips relative to that of skin.
+
+    Thin lets the blood shine through; dark lips hold too much pigment to show it.
+    """
+    return 0.5 + 0.45 * smooth_step(-2.6, -1.5, person.log_melanin)
+
+
+def _colour(person: Person, log_melanin, log_blood, thickness: jax.Array | float) -> jax.Array:
     table = optics.build_albedo_table(person.oxygenation, person.scatter, thickness)
-    melanin = jnp.exp(jnp.clip(log_melanin, -4.6, -0.8))
-    blood = jnp.exp(jnp.clip(log_blood, -7.0, -1.6))
+    melanin = jnp.exp(jnp.clip(log_melanin, -4.6, -0.7))
+    blood = jnp.exp(jnp.clip(log_blood, -5.0, -1.6))
     return optics.look_up_albedo(table, melanin, blood)
 
 
@@ -126,7 +134,7 @@ def _log_blood(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> jax
     out += (0.65 + 0.35 * n[5]) * r.ears + (-0.55 + 0.35 * n[6]) * r.neck
     out += (0.25 + 0.2 * n[7]) * r.periorbital + 0.9 * r.tear_ducts + 0.7 * r.nostrils
     out += 0.35 * jnp.exp(-jnp.minimum(r.lower_lid, r.upper_lid) / 2.0)
-    out += (0.15 + 0.15 * u[0]) * f.low_2 + (0.10 + 0.15 * u[1]) * f.mid_2 + 0.08 * f.fine_2
+    out += (0.07 + 0.13 * u[0]) * f.low_2 + (0.10 + 0.15 * u[1]) * f.mid_2 + 0.08 * f.fine_2
     # Fine vessels run where a smooth field changes sign.
     vessels = jnp.exp(-jnp.square(f.mid / 0.10)) * smooth_step(-0.2, 1.2, f.low)
     out += 0.8 * u[2] ** 2 * vessels * jnp.maximum(0.7 * r.cheeks, r.nose_tip)
@@ -158,12 +166,12 @@ def _freckles(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> jax.
 
 
 def _moles(key: jax.Array, person: Person, size: int) -> jax.Array:
-    """A few moles (0 to 24, mostly under 6): log-melanin increments (R, R)."""
+    """A few moles (0 to 16, mostly under 4): log-melanin increments (R, R)."""
     texel = MILLIMETRES_PER_UV / size
     key_number, key_radius, key_height, key_place = jax.random.split(key, 4)
     number = _NUM_MOLES * jax.random.uniform(key_number) ** 3
     radius = (0.6 + 0.8 * jax.random.uniform(key_radius, (_NUM_MOLES,)) ** 3) / texel
-    height = jax.random.uniform(key_height, (_NUM_MOLES,), minval=0.5, maxval=2.0)
+    height = jax.random.uniform(key_height, (_NUM_MOLES,), minval=0.4, maxval=1.7)
     height = jnp.where(jnp.arange(_NUM_MOLES) < number, height, 0.0)
     spots = scatter_spots(key_place, size, _NUM_MOLES, radius, height)
     return spots * smooth_step(-0.9, -2.4, person.log_melanin)
@@ -187,10 +195,10 @@ def _lip_pigment(
     inner = smooth_step(0.0, 9.0, r.lip_distance)
     dark = smooth_step(-2.6, -1.4, person.log_melanin)
     # The thinner epidermis holds as much pigment as the skin's, less towards the inner lip.
-    same = person.log_melanin - jnp.log(_LIP_THICKNESS)
-    melanin = same + 0.2 * n[0] - 0.45 + 0.45 * dark - inner * (0.30 + 0.20 * dark)
+    same = person.log_melanin - jnp.log(_lip_thickness(person))
+    melanin = same + 0.2 * n[0] - 0.25 + 0.45 * dark - inner * 0.30
     melanin += (0.06 * f.mid + 0.06 * f.fine) * melanin_sensitivity(person)
-    blood = -2.6 + 0.35 * n[1] + 0.25 * (person.log_blood + 3.6) + inner * (0.45 + 0.2 * n[2])
+    blood = -2.45 + 0.35 * n[1] + 0.25 * (person.log_blood + 3.6) + inner * (0.45 + 0.2 * n[2])
     blood += 0.12 * f.mid_2 + 0.12 * f.fine_2 - 0.15 * person.male
     return melanin, blood
 
@@ -211,7 +219,7 @@ def _darken_openings(key: jax.Array, r: Regions, albedo: jax.Array) -> jax.Array
     mucosa = jnp.array([0.92, 0.70, 0.70]) * (0.6 + 0.3 * u[0])
     albedo = albedo * (1 + behind * (mucosa - 1))
     rim = smooth_step(0.2, 1.6, r.eye_distance)[..., None]
-    lid_rim = 0.5 * albedo + 0.5 * jnp.array([0.36, 0.17, 0.14]) * (0.6 + 0.5 * u[1])
+    lid_rim = albedo * jnp.array([0.95, 0.62, 0.60]) * (0.7 + 0.3 * u[1])
     albedo = albedo + 0.7 * rim * (lid_rim - albedo)
     shade = 1 - (0.35 + 0.3 * u[2]) * r.nostrils[..., None]
     return albedo * shade ** jnp.array([0.8, 1.1, 1.1])

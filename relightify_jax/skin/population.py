@@ -52,7 +52,7 @@ GROUPS = {
 # The groups alone would leave few people between and beyond them: this share of people
 # has log melanin uniform over the range, the rest interpolated along melanin.
 _UNIFORM_SHARE = 0.5
-_UNIFORM_RANGE = (-3.7, -1.1)
+_UNIFORM_RANGE = (-4.1, -1.2)
 _NODES = (-3.0, -2.6, -2.3, -1.65)
 _NODE_VALUES = {
     "log_blood": (-3.45, -3.7, -3.9, -3.9),

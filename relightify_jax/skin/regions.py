@@ -7,13 +7,14 @@ lids) and as smooth masks elsewhere. They are computed once, on the host, in Num
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 # The face is about this wide when its UV tile is rolled out: 1.15 mm per texel at 256.
 MILLIMETRES_PER_UV = 295.0
 
 # FaceMesh landmarks (468-point topology), the subject's right side first in UV (u < 0.5).
 _LIPS = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146]
-_MOUTH = [78, 80, 82, 13, 312, 310, 308, 317, 15, 87]
+_MOUTH = [78, 80, 82, 13, 312, 310, 308, 403, 317, 15, 87, 179]
 _UPPER_LIDS = [
     [33, 246, 161, 160, 159, 158, 157, 173, 133],
     [263, 466, 388, 387, 386, 385, 384, 398, 362],
@@ -153,8 +154,8 @@ def _borders(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     beard = np.concatenate([lm[_BEARD_UPPER], bottom[::-1]])
     return {
         "sideburn_end": grid[..., 1] - ear_top,
-        "scalp_distance": _polygon_distance(grid, hairline),
-        "beard_distance": _polygon_distance(grid, beard),
+        "scalp_distance": _rounded(_polygon_distance(grid, hairline), 7.0),
+        "beard_distance": _rounded(_polygon_distance(grid, beard), 6.0),
     }
 
 
@@ -234,6 +235,12 @@ def _polygon_distance(grid: np.ndarray, ring: np.ndarray) -> np.ndarray:
         crosses = (y0 > y) != (y1 > y)
         inside ^= crosses & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
     return np.where(inside, 1.0, -1.0) * _segment_distance(grid, closed)
+
+
+def _rounded(distance: np.ndarray, radius: float) -> np.ndarray:
+    """Rounds the corners of a distance map off, over about `radius` mm."""
+    texels = radius / MILLIMETRES_PER_UV * distance.shape[0]
+    return ndimage.gaussian_filter(distance, texels, mode="nearest")
 
 
 def _nearest(grid: np.ndarray, lm: np.ndarray, curves: list[list[int]]) -> np.ndarray:

@@ -37,13 +37,13 @@ def sample_height(
     """
     u = jax.random.uniform(rng.stream(key, "depths"), (6,))
     old = smooth_step(22.0, 75.0, person.age)
-    pores = (0.010 + 0.018 * u[0]) * (0.5 + 0.7 * regions.nose + 0.4 * regions.cheeks)
+    pores = (0.004 + 0.008 * u[0]) * (0.4 + 0.8 * regions.nose + 0.6 * regions.cheeks)
     height = pores * fields.fine_2 * (1 - 0.7 * regions.periorbital)
-    height += 0.04 * u[1] * fields.mid
+    height += 0.025 * u[1] * fields.mid
     height += _wrinkles(rng.stream(key, "wrinkles"), regions, fields, old)
     height += _folds(rng.stream(key, "folds"), regions, old)
     height += _lip_relief(rng.stream(key, "lips"), regions, fields)
-    height += 0.10 * covered * fields.fine
+    height += 0.05 * covered * fields.fine
     painted = detail[..., 0] - blur_map(detail[..., :1], 4.0 / _texel(height))[..., 0]
     return height - 0.5 * painted * (1 - covered)
 
@@ -87,14 +87,14 @@ def sample_gloss(
     lips = jax.nn.sigmoid(regions.lip_distance / 1.5)
     log_rho = 0.12 * n[0] - 0.08 + (0.24 + oily) * t_zone + (0.28 + 0.12 * n[2]) * lips
     log_rho += (0.05 + 0.1 * n[3]) * regions.cheeks - 0.2 * regions.periorbital
-    log_rho += -0.12 * regions.neck - 0.1 * regions.ears + 0.08 * fields.mid + 0.05 * fields.fine
+    log_rho += -0.12 * regions.neck - 0.1 * regions.ears + 0.05 * fields.mid + 0.012 * fields.fine
     log_rho -= (0.35 + 0.1 * n[4]) * covered
     texel = _texel(height)
     cavity = height - blur_map(height[..., None], 2.5 / texel)[..., 0]
-    occlusion = jnp.clip(1 + 1.6 * jnp.minimum(cavity, 0), 0.45, 1.0)
+    occlusion = jnp.clip(1 + 0.5 * jnp.minimum(cavity, 0), 0.75, 1.0)
     openings = (1 - 0.6 * regions.nostrils) * (1 - 0.4 * smooth_step(0, 3, regions.mouth_distance))
     specular = SKIN_SPECULAR_ALBEDO * jnp.exp(log_rho) * occlusion * openings
-    roughness = 0.54 + 0.04 * n[5] - (0.07 + 0.03 * n[6]) * t_zone - 0.10 * lips
+    roughness = 0.56 + 0.04 * n[5] - (0.07 + 0.03 * n[6]) * t_zone - 0.10 * lips
     roughness += 0.03 * fields.mid + 0.10 * covered
     return (jnp.clip(x, 0.02, 0.95)[..., None] for x in (specular, roughness))
 
@@ -118,9 +118,9 @@ def _wrinkles(key: jax.Array, r: Regions, f: SkinFields, old: jax.Array) -> jax.
     x = (jnp.arange(size)[None, :] / size - 0.5) * MILLIMETRES_PER_UV
     frown = jnp.exp(-jnp.square((jnp.abs(x) - 5.0 + f.mid) / 1.6)) * r.glabella
     y = jnp.arange(size)[:, None] / size
-    neck = _groove(y * (9.0 + 5.0 * u[4]) + 0.25 * f.low + u[5]) * r.neck
+    neck = _groove(y * (8.0 + 4.0 * u[4]) + 0.08 * f.low + u[5]) * r.neck
     total = u[6] * 1.1 * forehead + 0.8 * u[7] * crow + 0.9 * u[8] * frown
-    return -depth * (total + 0.8 * u[5] * neck)
+    return -depth * (total + 0.4 * u[5] * neck)
 
 
 def _groove(phase: jax.Array) -> jax.Array:
@@ -131,7 +131,7 @@ def _groove(phase: jax.Array) -> jax.Array:
 def _folds(key: jax.Array, r: Regions, old: jax.Array) -> jax.Array:
     """Nasolabial fold, bags under the eyes and the crease of the lid, mm (R, R)."""
     u = jax.random.uniform(key, (3,))
-    fold = -(0.15 + 1.0 * old) * (0.4 + 0.8 * u[0]) * jnp.exp(-jnp.square(r.nasolabial / 2.6))
+    fold = -(0.15 + 1.0 * old) * (0.4 + 0.8 * u[0]) * jnp.exp(-jnp.square(r.nasolabial / 3.4))
     trough = -(0.10 + 0.7 * old) * u[1] * jnp.exp(-jnp.square(r.tear_trough / 2.4))
     crease = -(0.25 + 0.25 * u[2]) * jnp.exp(-jnp.square(r.lid_crease / 1.5))
     return fold + trough + crease

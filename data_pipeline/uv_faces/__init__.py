@@ -1,0 +1,1 @@
+"""The data set of UV faces in TFDS's layout."""

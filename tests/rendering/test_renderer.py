@@ -1,0 +1,158 @@
+"""The head renderer on a sphere with the parts of a head."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from relightify_jax.geometry.camera import Camera
+from relightify_jax.geometry.morphable_model import PARTS
+from relightify_jax.rendering import renderer
+from relightify_jax.rendering.lighting import Light, named_lights, uniform_sh
+from relightify_jax.rendering.occlusion import mesh_occlusion
+from relightify_jax.rendering.rasterize import rasterize
+
+SIZE = 24
+CAMERA = Camera(
+    focal=jnp.float32(60.0),
+    center=jnp.array([SIZE / 2, SIZE / 2]),
+    rotation=jnp.zeros(3),
+    translation=jnp.array([0.0, 0.0, -0.5]),
+)
+WHITE = Light(uniform_sh([1.0, 1.0, 1.0]), jnp.eye(3)[2:], jnp.zeros((1, 3)))
+
+
+def ball(num=16):
+    """A sphere of 8 cm: its front half is "face", the back "head"."""
+    v, u = np.meshgrid(np.linspace(0, 1, num), np.linspace(0, 1, 2 * num), indexing="ij")
+    theta, phi = v * np.pi, (u - 0.5) * 2 * np.pi
+    points = np.stack([np.sin(phi) * np.sin(theta), np.cos(theta), np.cos(phi) * np.sin(theta)], -1)
+    index = np.arange(v.size).reshape(v.shape)
+    a, b, c, d = (
+        q.ravel() for q in (index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:])
+    )
+    faces = np.concatenate([np.stack([a, b, c], -1), np.stack([a, c, d], -1)])
+    is_head = points.reshape(-1, 3)[faces].mean(1)[:, 2] < 0
+    order = np.argsort(is_head, kind="stable")
+    uv = np.stack([u, v], -1).reshape(-1, 2)
+    mesh = renderer.HeadMesh(
+        *(jnp.asarray(x) for x in (faces[order], uv.astype(np.float32), faces[order])),
+        face_part=jnp.asarray(is_head[order], jnp.int32),
+    )
+    return mesh, jnp.asarray(0.08 * points.reshape(-1, 3), jnp.float32)
+
+
+MESH, POINTS = ball()
+ASSETS = renderer.plain_assets()
+
+
+def render(light=WHITE, camera=CAMERA, assets=ASSETS, **options):
+    return renderer.render_head(
+        MESH, assets, POINTS, camera, light, height=SIZE, width=SIZE, **options
+    )
+
+
+def test_white_ball_in_white_light_disappears_before_a_white_background():
+    """A furnace: with albedo 1 and no specular map the picture is 1 everywhere."""
+    white = renderer.plain_assets(skin=(1.0, 1.0, 1.0))
+    white = white._replace(face_specular=jnp.zeros_like(white.face_specular))
+    out = render(assets=white, background=(1.0, 1.0, 1.0))
+    np.testing.assert_allclose(out.image, 1.0, atol=0.02)
+    # The outline is a circle of 0.08 / sqrt(0.5^2 - 0.08^2) * 60 pixels radius.
+    np.testing.assert_allclose(out.alpha.sum(), np.pi * (0.08 / 0.4936 * 60) ** 2, rtol=0.02)
+
+
+def test_edges_are_blended_with_the_background():
+    alpha = np.asarray(render().alpha)
+    assert np.any((alpha > 0) & (alpha < 1))
+    image = render(background=(0.0, 0.0, 1.0)).image
+    np.testing.assert_allclose(image[0, 0], [0, 0, 1])
+
+
+def test_light_from_the_subjects_left_brightens_the_right_of_the_picture():
+    beam = Light(jnp.zeros((9, 3)), jnp.array([[1.0, 0.0, 0.0]]), jnp.ones((1, 3)))
+    image = np.asarray(render(beam).image).mean(-1)
+    assert image[:, SIZE // 2 :].sum() > 3 * image[:, : SIZE // 2].sum()
+
+
+def test_camera_behind_sees_the_head_part():
+    behind = CAMERA._replace(rotation=jnp.array([0.0, np.pi, 0.0]))
+    for camera, part in ((CAMERA, "face"), (behind, "head")):
+        surface = renderer.render_surface(MESH, POINTS, camera, height=SIZE, width=SIZE)
+        seen = np.asarray(surface.part)
+        assert set(np.unique(seen)) == {-1, PARTS.index(part)}
+
+
+def test_tangent_space_normals_tilt_the_shading():
+    """A map that leans up (+Y in glTF) brightens under light from above."""
+    top = Light(jnp.zeros((9, 3)), jnp.array([[0.0, 1.0, 0.0]]), jnp.ones((1, 3)))
+    lean = jnp.broadcast_to(jnp.array([0.0, 0.6, 0.8]), (4, 4, 3))
+    plain = render(top, shadows=False).image[SIZE // 2, SIZE // 2]
+    up = render(top, assets=ASSETS._replace(face_normal=lean), shadows=False)
+    down = render(
+        top, assets=ASSETS._replace(face_normal=lean * jnp.array([1, -1, 1])), shadows=False
+    )
+    center = SIZE // 2, SIZE // 2
+    assert up.image[center].min() > plain.max() > down.image[center].max() - 1e-6
+
+
+def test_texture_is_rendered_where_its_uv_say():
+    """The ball's u runs along +X and v down, so a u, v ramp shows both directions."""
+    ramp = (jnp.arange(64.0) + 0.5) / 64
+    texture = jnp.stack(jnp.meshgrid(ramp, ramp), axis=-1)
+    out = renderer.render_texture(
+        MESH, texture, POINTS, CAMERA, height=SIZE, width=SIZE, samples=1, background=(0.0, 0.0)
+    )
+    surface = renderer.render_surface(MESH, POINTS, CAMERA, height=SIZE, width=SIZE)
+    mask = np.asarray(surface.fragments.mask)
+    np.testing.assert_allclose(out.image[mask], surface.uv[mask], atol=1e-3)
+    middle = np.asarray(out.image[SIZE // 2, SIZE // 2])
+    np.testing.assert_allclose(middle, [0.5, 0.5], atol=0.03)
+
+
+def test_shadows_and_occlusion_only_darken():
+    light = named_lights()["studio"]
+    openness = mesh_occlusion(POINTS, MESH.faces, num_directions=16, size=64)
+    plain, occluded = (
+        render(light, shadows=False),
+        render(light, shadows=False, occlusion=openness * 0.5),
+    )
+    shadowed = render(light)
+    assert np.all(occluded.image <= plain.image + 1e-5)
+    assert np.all(shadowed.image <= plain.image + 1e-5)
+    inside = np.asarray(plain.alpha[..., 0]) == 1
+    assert occluded.image[inside].mean() < 0.9 * plain.image[inside].mean()
+    # A convex ball casts no shadow on its lit side.
+    assert shadowed.image[inside].mean() > 0.9 * plain.image[inside].mean()
+
+
+def test_gradients_with_respect_to_vertices_textures_and_light_are_finite():
+    def loss(points, assets, light):
+        out = renderer.render_head(
+            MESH, assets, points, CAMERA, light, height=12, width=12, samples=1
+        )
+        return jnp.sum(out.image**2)
+
+    gradients = jax.grad(loss, argnums=(0, 1, 2))(POINTS, ASSETS, named_lights()["studio"])
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
+    assert np.any(gradients[1].face_diffuse != 0)
+
+
+def test_swapping_values_does_not_recompile():
+    render(named_lights()["studio"])
+    before = renderer.render_head._cache_size(), rasterize_cache()
+    turned = CAMERA._replace(rotation=jnp.array([0.0, 0.3, 0.0]))
+    darker = renderer.plain_assets(skin=(0.1, 0.06, 0.04))
+    render(named_lights()["neon"], camera=turned, assets=darker)
+    assert (renderer.render_head._cache_size(), rasterize_cache()) == before
+
+
+def rasterize_cache():
+    from relightify_jax.rendering import rasterize as module
+
+    return module._draw._cache_size()
+
+
+def test_assets_of_the_wrong_rank_are_refused():
+    with pytest.raises(Exception, match="rank|shape|dimension|concatenate"):
+        render(assets=ASSETS._replace(face_specular=jnp.zeros((4, 4))))
