@@ -54,8 +54,8 @@ def get_config(variant: str = "base") -> ConfigDict:
             pass
         case "cpu":
             small = dict(
-                encoder_features=64,
-                decoder_features=(96, 64),
+                encoder_features=32,
+                decoder_features=(64, 48),
                 num_blocks=2,
                 full_size_features=8,
                 forward_vjp=True,
@@ -66,7 +66,7 @@ def get_config(variant: str = "base") -> ConfigDict:
             config.train.update(
                 batch_size=8,
                 num_steps=4_000,
-                peak_rate=1.5e-3,
+                peak_rate=1e-3,
                 log_every=20,
                 evaluate_every=250,
                 save_every=250,

@@ -92,7 +92,7 @@ def lay_out_skin(head: makehuman.HeadModel, ict, landmarks: dict[str, np.ndarray
     quads = head.quads[head.group == 0]
     vertices = target[: len(head.mean)]
     seed = int(np.flatnonzero(head.base_index == makehuman.NOSE_TIP)[0])
-    layout = face_tile.lay_out_face(tile, vertices, quads, seed)
+    layout = face_tile.lay_out_face(tile, vertices, quads, head.mirror, seed)
     interiors = []
     for loop in layout.cuts:
         inside = ~flood(quads, [loop], seed)

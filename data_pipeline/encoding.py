@@ -4,6 +4,7 @@ Texture and diffuse albedo are stored as sRGB, which spends the codes where the 
 normals as (n + 1) / 2; specular albedo as it is.
 """
 
+import jax.numpy as jnp
 import numpy as np
 
 from relightify_jax.core.color import linear_from_srgb, srgb_from_linear
@@ -22,7 +23,7 @@ def encode_maps(stack: np.ndarray) -> np.ndarray:
     if stack.shape[-1] != NUM_UV_CHANNELS or not np.isfinite(stack).all():
         raise ValueError(f"Expected {NUM_UV_CHANNELS} finite channels, got {stack.shape}.")
     coded = stack.copy()
-    coded[..., _COLOUR] = np.asarray(srgb_from_linear(stack[..., _COLOUR]))
+    coded[..., _COLOUR] = np.asarray(srgb_from_linear(jnp.asarray(stack[..., _COLOUR])))
     normals = UV_CHANNELS["normals"]
     coded[..., normals] = (stack[..., normals] + 1) / 2
     return np.round(np.clip(coded, 0, 1) * 255).astype(np.uint8)
@@ -49,4 +50,4 @@ def mirror_maps(stack: np.ndarray) -> np.ndarray:
 
 
 _PLAIN_TABLE = (np.arange(256) / 255).astype(np.float32)
-_SRGB_TABLE = np.asarray(linear_from_srgb(_PLAIN_TABLE), np.float32)
+_SRGB_TABLE = np.asarray(linear_from_srgb(jnp.asarray(_PLAIN_TABLE)), np.float32)

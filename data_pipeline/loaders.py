@@ -53,7 +53,9 @@ def make_loader(
     index = jax.process_index() if process_index is None else process_index
     count = jax.process_count() if process_count is None else process_count
     if batch_size < 1 or batch_size % count:
-        raise InputError(f"batch_size {batch_size} must be a positive multiple of {count} processes.")
+        raise InputError(
+            f"batch_size {batch_size} must be a positive multiple of {count} processes."
+        )
     source = open_split(data_dir, split)
     if not len(source):
         raise InputError(f"Split {split!r} of {data_dir} is empty; build it with more records.")

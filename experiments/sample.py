@@ -14,19 +14,22 @@ drag the light. Nothing is downloaded and the photo never leaves the machine.
 import contextlib
 import os
 import pathlib
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
-import numpy as np
-from absl import flags, logging
+import skimage.data
+from absl import flags
 from ml_collections import config_flags
 
 from experiments import cli, results
 from relightify_jax import pipeline
-from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import staged_folder
 from relightify_jax.core.photo import Photo, load_photo, save_image
+from relightify_jax.landmarks.facemesh import FaceLandmarks
+from relightify_jax.landmarks.files import read_landmarks_file
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -70,11 +73,11 @@ def main(argv: Sequence[str]) -> None:
     del argv
     config = _CONFIG.value
     seed = config.seed if _SEED.value is None else _SEED.value
-    stages = Stages()
+    stage = Stages()
+    _use_compile_cache()
+    photo, notes = _load_photo()
     with staged_folder(_OUT.value) as folder:
-        first_run = _use_compile_cache()
-        photo = _load(stages)
-        with stages("load"):
+        with stage("load"):
             resources = pipeline.load_resources(_FACE_MODEL.value, _PRIOR.value, config.uv_size)
         face = pipeline.reconstruct_face(
             resources,
@@ -83,11 +86,72 @@ def main(argv: Sequence[str]) -> None:
             landmarks=_given_landmarks(photo),
             face=_FACE.value,
             options=pipeline.InpaintOptions(**config.inpaint),
-            progress=stages,
+            progress=stage,
         )
-        for note in (*photo.notes, *face.notes):
-            print(f"  note: {note}", flush=True)
-        run = cli.describe_run(config, {"seed": seed, "first_run": first_run})
-        results.write_results(folder, photo, resources, face, config.render, run, stages)
-    total = sum(stages.seconds.values())
-    print(f"Done in {total:.0f} s. Open {pathlib.Path(_OUT.value, 'index.html')} and drag the light.")
+        notes += face.notes
+        facts = _facts(photo, resources, face, seed, notes)
+        results.write_results(folder, photo, resources, face, config.render, facts, stage)
+        cli.record_run(folder, config, facts | {"seconds": stage.seconds})
+    for note in notes:
+        print(f"Note: {note}")
+    page = pathlib.Path(_OUT.value, "index.html")
+    print(f"Done in {sum(stage.seconds.values()):.0f} s. Open {page} and drag the light.")
+
+
+def _use_compile_cache() -> None:
+    """Keeps compiled programs for the next run, in the user's cache folder."""
+    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
+    folder = home / "relightify_jax" / "compiled"
+    if jax.config.jax_compilation_cache_dir is None:
+        if not folder.exists():
+            print("First run: compiling takes a few minutes more; later runs reuse it.")
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _load_photo() -> tuple[Photo, tuple[str, ...]]:
+    """The photo of the flags and what is to be said of it."""
+    if _DEMO.value:
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "astronaut.png"
+            # Eileen Collins, NASA (public domain), from the scikit-image package.
+            save_image(path, skimage.data.astronaut() / 255.0, srgb=False)
+            photo = load_photo(path)
+    else:
+        photo = load_photo(cli.require(_IMAGE.value, "image", "the path of a photo, or --demo"))
+    return photo, photo.notes
+
+
+def _given_landmarks(photo: Photo) -> FaceLandmarks | None:
+    if _LANDMARKS.value is None:
+        return None
+    return read_landmarks_file(_LANDMARKS.value, photo.linear.shape)
+
+
+def _facts(
+    photo: Photo,
+    resources: pipeline.Resources,
+    face: pipeline.RelightableFace,
+    seed: int,
+    notes: tuple[str, ...],
+) -> dict[str, Any]:
+    """What the results came from, for run.json and the page."""
+    height, width = photo.linear.shape[:2]
+    return {
+        "photo": pathlib.Path(photo.path).name,
+        "photo_sha256": photo.sha256,
+        "photo_size": f"{width} x {height}",
+        "seed": seed,
+        "notes": list(notes),
+        "fit": {key: float(value) for key, value in face.fit.diagnostics.items()},
+        "licences": {
+            "face model": f"{resources.model.name}: {resources.model.licence}",
+            "landmark networks": "MediaPipe, Apache-2.0",
+            "prior": resources.prior.licence if _PRIOR.value is None else _PRIOR.value,
+        },
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main)

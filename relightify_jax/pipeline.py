@@ -6,29 +6,35 @@ to the caller, so that a service can keep the arrays.
 
 import contextlib
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from relightify_jax import prior as priors
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.numerics import normalize
 from relightify_jax.core.uv_layout import UVMaps
-from relightify_jax.fitting.fit import FitConfig, FitResult, fit_image
+from relightify_jax.fitting.config import FitConfig
+from relightify_jax.fitting.fit import FitResult, fit_image
 from relightify_jax.fitting.relight_estimate import estimate_light
+from relightify_jax.fitting.skin_mask import keep_skin
 from relightify_jax.fitting.unwrap import Observation, unwrap_texture
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.model_files import load_face_model
-from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
+from relightify_jax.geometry.morphable_model import MorphableModel
 from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas, sample_atlas
-from relightify_jax.landmarks import (
-    FaceLandmarks,
-    LandmarkNetworks,
-    find_faces,
-    load_networks,
-    select_face,
+from relightify_jax.landmarks.facemesh import FaceLandmarks
+from relightify_jax.landmarks.faces import choice_notes, find_faces, select_face
+from relightify_jax.landmarks.network import LandmarkNetworks, load_networks
+from relightify_jax.prior import (
+    Prior,
+    complete_maps,
+    completion_errors,
+    composite_texture,
+    load_prior,
+    merge_normals,
+    transfer_detail,
 )
 
 UV_SIZES = (256, 512)
@@ -43,7 +49,7 @@ class Resources(NamedTuple):
     model: MorphableModel
     atlas: UVAtlas  # Of the part "face".
     networks: LandmarkNetworks
-    prior: priors.Prior
+    prior: Prior
 
 
 class InpaintOptions(NamedTuple):
@@ -63,6 +69,7 @@ class RelightableFace(NamedTuple):
     maps: UVMaps  # The completion that agrees best with the photo, (R, R, C).
     samples: UVMaps  # Every completion of the prior, (S, P, P, C), P its own resolution.
     light: jax.Array  # (9, 3) SH radiance in model space that explains the photo.
+    notes: tuple[str, ...]  # What the user should know, in plain sentences.
 
 
 def load_resources(
@@ -82,12 +89,12 @@ def load_resources(
         raise InputError(f"uv_size is {uv_size}; choose one of {UV_SIZES}.")
     model = load_face_model(face_model)
     atlas = build_uv_atlas(model.uv, model.uv_faces[model.face_part == 0], uv_size)
-    return Resources(model, atlas, load_networks(), priors.load_prior(prior))
+    return Resources(model, atlas, load_networks(), load_prior(prior))
 
 
 def reconstruct_face(
     resources: Resources,
-    photo: jax.Array,
+    photo: np.ndarray,
     key: jax.Array,
     *,
     landmarks: FaceLandmarks | None = None,
@@ -111,34 +118,38 @@ def reconstruct_face(
     Raises:
         InputError: If no usable face is found.
     """
+    notes: tuple[str, ...] = ()
     if landmarks is None:
         with progress("landmarks"):
             found = find_faces(resources.networks, photo)
             landmarks = select_face(found, face, photo.shape)
+            notes = choice_notes(found, face)
     with progress("fit"):
         fit = fit_image(resources.model, photo, landmarks.points, fit_config or FitConfig())
     with progress("unwrap"):
         observation = unwrap_face(resources, photo, fit)
     with progress("inpaint"):
-        maps, samples = inpaint_face(
-            resources, observation, fit, key, options or InpaintOptions()
-        )
+        maps, samples = inpaint_face(resources, observation, fit, key, options or InpaintOptions())
         light = estimate_light(
             observation.texture, observation.confidence, maps.diffuse_albedo, maps.normals
         )
         jax.block_until_ready(light)
-    return RelightableFace(landmarks, fit, observation, maps, samples, light)
+    return RelightableFace(
+        landmarks, fit, observation, maps, samples, light, (*notes, *fit.notes)
+    )
 
 
-def unwrap_face(resources: Resources, photo: jax.Array, fit: FitResult) -> Observation:
+def unwrap_face(resources: Resources, photo: np.ndarray, fit: FitResult) -> Observation:
     """Carries the visible skin of a photo to the canonical UV layout."""
-    return unwrap_texture(
+    observation = unwrap_texture(
         photo,
         fit.camera,
         fit.points,
         resources.model.faces,
         resources.atlas,
+        face_part=resources.model.face_part,
     )
+    return keep_skin(observation, resources.model, resources.atlas, fit)
 
 
 def inpaint_face(
@@ -158,21 +169,47 @@ def inpaint_face(
         The completion closest to the photo (R, R, C) and all of them (S, P, P, C).
     """
     prior = resources.prior
-    small = resize_observation(observation, prior.uv_size)
-    samples = priors.complete_maps(
-        prior,
-        key,
-        small.texture,
-        small.confidence,
-        num_seeds=options.num_seeds,
-        num_steps=options.num_steps,
-        guidance=options.guidance,
+    small = _shrink(observation, prior.codec.uv_size)
+    samples = complete_maps(
+        prior, key, small.texture, small.confidence, **options._asdict()
     )
-    best = _closest_to_photo(samples.texture, small)
-    chosen = jax.tree.map(lambda x: x[best], samples)
-    rest_normals = sample_atlas(
-        resources.atlas,
-        resources.model.faces,
-        vertex_normals(fit.neutral_points, resources.model.faces),
+    errors = completion_errors(samples, small.texture, small.confidence)
+    best = jax.tree.map(lambda maps: maps[jnp.argmin(errors)], samples)
+    normals = vertex_normals(fit.neutral_points, resources.model.faces)
+    geometric = normalize(sample_atlas(resources.atlas, resources.model.faces, normals))
+    return _finish_maps(best, observation, geometric), samples
+
+
+def _shrink(observation: Observation, size: int) -> Observation:
+    """Averages blocks of texels, by confidence; a texel is as sure as its least sure part."""
+    factor = observation.texture.shape[0] // size
+    if factor == 1:
+        return observation
+
+    def blocks(image: jax.Array) -> jax.Array:
+        return image.reshape(size, factor, size, factor, -1)
+
+    weight = blocks(observation.confidence) + 1e-6
+    texture = (blocks(observation.texture) * weight).sum((1, 3)) / weight.sum((1, 3))
+    return Observation(
+        texture, blocks(observation.mask).min((1, 3)), blocks(observation.confidence).min((1, 3))
     )
-    return _finish_maps(chosen, observation, rest_normals), samples
+
+
+@jax.jit
+def _finish_maps(generated: UVMaps, observation: Observation, geometric: jax.Array) -> UVMaps:
+    """Brings the prior's maps (P, P, C) to the observation's size and detail (R, R, C)."""
+    size = observation.texture.shape[0]
+
+    def enlarge(image: jax.Array) -> jax.Array:
+        return jax.image.resize(image, (size, size, image.shape[-1]), "cubic")
+
+    observed, confidence = observation.texture, observation.confidence
+    texture = jnp.clip(enlarge(generated.texture), 0.0, 1.0)
+    diffuse = jnp.clip(enlarge(generated.diffuse_albedo), 0.0, 1.0)
+    return UVMaps(
+        texture=composite_texture(observed, confidence, texture),
+        diffuse_albedo=transfer_detail(diffuse, texture, observed, confidence),
+        normals=merge_normals(geometric, enlarge(generated.normals)),
+        specular_albedo=jnp.clip(enlarge(generated.specular_albedo), 0.0, 1.0),
+    )

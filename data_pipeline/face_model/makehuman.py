@@ -12,6 +12,7 @@ import zipfile
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from data_pipeline.face_model.topology import EdgeLoops, flood
 from relightify_jax.core.errors import InputError
@@ -50,6 +51,7 @@ class HeadModel(NamedTuple):
     quads: np.ndarray  # (Q, 4) int, counter-clockwise seen from outside.
     group: np.ndarray  # (Q,) int into GROUPS.
     base_index: np.ndarray  # (V,) int, vertex numbers in hm08.
+    mirror: np.ndarray  # (V,) int, the vertex on the other side of the face.
 
 
 def open_data(path: str):
@@ -108,6 +110,14 @@ def _read_base(data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             quads.append([int(corner.split("/")[0]) - 1 for corner in fields])
             groups.append(group)
     return np.array(vertices), np.array(quads), np.array(groups)
+
+
+def _mirror(vertices: np.ndarray) -> np.ndarray:
+    """The index (V,) of the vertex at the mirrored place."""
+    distance, mirror = cKDTree(vertices).query(vertices * [-1, 1, 1])
+    if distance.max() > 0.02 or (mirror[mirror] != np.arange(len(mirror))).any():
+        raise ValueError("The base mesh is not symmetric.")
+    return mirror
 
 
 def _head_weight(data, num_vertices: int) -> np.ndarray:
@@ -269,4 +279,5 @@ def build_head_model(path: str, num_modes: int = 80, num_draws: int = 4000) -> H
         quads=local.reshape(-1, 4),
         group=group,
         base_index=base_index,
+        mirror=_mirror(vertices[base_index]),
     )

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as sparse_linalg
 from scipy.sparse.csgraph import dijkstra
 
+from data_pipeline.face_model.flatten import QuadLayout, flatten, natural_scale
 from data_pipeline.face_model.topology import boundary_loops, neighbour_matrix
 
 EYE_TILE_ANGLE = np.deg2rad(120.0)  # From the gaze axis to the border of the eye tile.
@@ -91,14 +92,15 @@ def chart_head(vertices: np.ndarray, quads: np.ndarray) -> Chart:
         quads: (q, 4), with two borders: around the face and around the bust.
     """
     bust, face = sorted(boundary_loops(quads), key=lambda loop: vertices[loop, 1].mean())
-    start = face[np.lexsort((vertices[face, 1], np.abs(vertices[face, 0]).round(3)))[0]]
+    middle = face[np.abs(vertices[face, 0]) < 0.01 * np.ptp(vertices[face, 0])]
+    bottom, top = middle[vertices[middle, 1].argmin()], middle[vertices[middle, 1].argmax()]
     graph = neighbour_matrix(quads, len(vertices)).tocoo()
     length = np.linalg.norm(vertices[graph.row] - vertices[graph.col], axis=1)
     off_middle = np.abs(vertices[graph.row, 0]) + np.abs(vertices[graph.col, 0])
     graph.data = length + 100 * off_middle
-    distance, before = dijkstra(graph.tocsr(), indices=start, return_predecessors=True)
+    distance, before = dijkstra(graph.tocsr(), indices=bottom, return_predecessors=True)
     path = [bust[distance[bust].argmin()]]
-    while path[-1] != start:
+    while path[-1] != bottom:
         path.append(before[path[-1]])
     cut = np.array(path)
     copy = np.arange(len(vertices))
@@ -107,12 +109,30 @@ def chart_head(vertices: np.ndarray, quads: np.ndarray) -> Chart:
     opened = np.where(on_left[:, None], copy[quads], quads)
     both = np.concatenate([vertices, vertices[cut]])
     (loop,) = boundary_loops(opened)
-    top = vertices[face][np.abs(vertices[face, 0]) < 0.2 * np.ptp(vertices[face, 0])][:, 1].max()
-    first = np.flatnonzero(both[loop][:, 1] >= top - 1e-9)[0]
+    first = np.flatnonzero(loop == top)[0]
     loop = np.roll(loop, -first)
-    # The orientation of the border seen from outside is kept: its sign decides the direction.
-    uv = unwrap_disk(both, opened, loop, _on_square(_shares(both[loop])))
-    return _compact(uv, opened)
+    start = unwrap_disk(both, opened, loop, _on_square(_shares(both[loop])))
+    start[np.isnan(start)] = 0.0
+    layout = QuadLayout(both, opened)
+    uv = flatten(
+        layout,
+        start,
+        scale=natural_scale(layout, start),
+        wanted=start,
+        pull=np.zeros(len(both)),
+        moving=np.unique(opened),
+    )
+    return _compact(_fill_tile(uv, opened, loop[0]), opened)
+
+
+def _fill_tile(uv: np.ndarray, quads: np.ndarray, top: int) -> np.ndarray:
+    """Turns the layout so that vertex `top` is above its middle and scales it to the tile."""
+    used = np.unique(quads)
+    upward = uv[top] - uv[used].mean(0)
+    upward /= np.linalg.norm(upward)
+    turned = uv @ np.array([[-upward[1], -upward[0]], [upward[0], -upward[1]]])
+    low, high = turned[used].min(0), turned[used].max(0)
+    return 0.5 + (turned - (low + high) / 2) * (1 - 2 * _MARGIN) / (high - low).max()
 
 
 def _compact(uv: np.ndarray, quads: np.ndarray) -> Chart:

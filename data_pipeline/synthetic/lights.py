@@ -12,7 +12,13 @@ _NUM_LOBES = 4
 NUM_BEAMS = 2
 # Linear RGB of black bodies and daylight, relative to 6500 K.
 _KELVIN = (2700.0, 3500.0, 5000.0, 6500.0, 9500.0)
-_TINTS = ((1.0, 0.62, 0.30), (1.0, 0.76, 0.50), (1.0, 0.92, 0.82), (1.0, 1.0, 1.0), (0.82, 0.92, 1.1))
+_TINTS = (
+    (1.0, 0.62, 0.30),
+    (1.0, 0.76, 0.50),
+    (1.0, 0.92, 0.82),
+    (1.0, 1.0, 1.0),
+    (0.82, 0.92, 1.1),
+)
 _BAND = (0, 1, 1, 1, 2, 2, 2, 2, 2)
 
 
@@ -38,10 +44,17 @@ def sample_light(key: jax.Array) -> Light:
 
     beams = _sample_directions(rng.stream(key_beams, "directions"), NUM_BEAMS)
     radiance = _sample_tints(rng.stream(key_beams, "tints"), NUM_BEAMS)
-    level = jnp.exp(0.6 * jax.random.normal(rng.stream(key_beams, "strength"), (NUM_BEAMS,)).clip(-2, 1.5)) * 0.45
+    level = (
+        jnp.exp(
+            0.6 * jax.random.normal(rng.stream(key_beams, "strength"), (NUM_BEAMS,)).clip(-2, 1.5)
+        )
+        * 0.45
+    )
     is_on = jnp.stack([u[2] < 0.6, u[3] < 0.25])
     level = jnp.where(is_on, level, 0.0) * (u[4] > 0.12)  # One in eight pictures is flat.
-    return Light(sh=uniform_sh(ambient) + lobes, directions=beams, radiance=radiance * level[:, None])
+    return Light(
+        sh=uniform_sh(ambient) + lobes, directions=beams, radiance=radiance * level[:, None]
+    )
 
 
 def beam_visibility(
@@ -109,7 +122,9 @@ def _sample_directions(key: jax.Array, count: int) -> jax.Array:
     yaw = jnp.radians(65.0) * jax.random.normal(key_yaw, (count,))
     height = jnp.radians(jax.random.uniform(key_height, (count,), minval=-15.0, maxval=70.0))
     return normalize(
-        jnp.stack([jnp.sin(yaw) * jnp.cos(height), jnp.sin(height), jnp.cos(yaw) * jnp.cos(height)], -1)
+        jnp.stack(
+            [jnp.sin(yaw) * jnp.cos(height), jnp.sin(height), jnp.cos(yaw) * jnp.cos(height)], -1
+        )
     )
 
 

@@ -35,9 +35,7 @@ def sample_record(key: jax.Array, scene: Scene) -> jax.Array:
 
     bare = pigment.paint_skin(rng.stream(key, "skin"), person, regions, fields, detail)
     strands = hair.sample_hair_fields(rng.stream(key, "strands"), regions, size)
-    albedo, covered = hair.add_hair(
-        rng.stream(key, "hair"), person, regions, fields, strands, bare
-    )
+    albedo, covered = hair.add_hair(rng.stream(key, "hair"), person, regions, fields, strands, bare)
     height = relief.sample_height(
         rng.stream(key, "relief"), person, regions, fields, covered, detail
     )
@@ -93,7 +91,9 @@ def _light_face(key, scene, albedo, specular, roughness, height):
     vertex_normal = vertex_normals(points, scene.faces)
     light = lights.sample_light(rng.stream(key, "lamps"))
     sharpness = jnp.exp(jax.random.uniform(rng.stream(key, "softness"), minval=2.5, maxval=4.5))
-    visible = lights.beam_visibility(scene.visibility, scene.directions, light.directions, sharpness)
+    visible = lights.beam_visibility(
+        scene.visibility, scene.directions, light.directions, sharpness
+    )
     open_sky = lights.ambient_occlusion(scene.visibility, scene.directions, vertex_normal)
     attributes = jnp.concatenate([points, vertex_normal, open_sky, visible], axis=-1)
     maps = sample_atlas(scene.atlas, scene.faces, attributes)

@@ -7,6 +7,7 @@ from the sampled person, so every skin serves light and dark people alike.
 import os
 import pathlib
 
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -59,10 +60,13 @@ def _read_deviation(path: pathlib.Path, size: int, covered: np.ndarray) -> np.nd
     log_rgb = np.log(np.maximum(resized[..., :3] / np.maximum(resized[..., 3:], 1e-3), 2e-3))
 
     weight = known.astype(np.float32)
-    blurred = blur_map(np.concatenate([log_rgb * weight, weight], -1), _TONE_BLUR * size)
-    tone = np.asarray(blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-3))
+    stack = jnp.asarray(np.concatenate([log_rgb * weight, weight], -1))
+    blurred = np.asarray(blur_map(stack, _TONE_BLUR * size))
+    tone = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-3)
     deviation = (log_rgb - tone) @ np.linalg.pinv(_jacobian()).T
-    deviation = np.stack([lim * np.tanh(deviation[..., i] / lim) for i, lim in enumerate(_LIMITS)], -1)
+    deviation = np.stack(
+        [lim * np.tanh(deviation[..., i] / lim) for i, lim in enumerate(_LIMITS)], -1
+    )
     return np.where(known, deviation, 0).astype(np.float32)
 
 

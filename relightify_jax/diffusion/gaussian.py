@@ -38,18 +38,29 @@ def fit_gaussian(latents: np.ndarray, num_modes: int) -> GaussianModel:
     """
     flat = np.asarray(latents, np.float32).reshape(len(latents), -1)
     num_modes = min(num_modes, len(flat) - 1, flat.shape[1])
-    # The N x N Gram matrix has the same spectrum as the far larger covariance.
-    gram = (flat @ flat.T).astype(np.float64) / len(flat)
-    values, vectors = np.linalg.eigh(gram)
-    values, vectors = values[::-1][:num_modes], vectors[:, ::-1][:, :num_modes]
-    scale = np.sqrt(np.maximum(values, 1e-12) * len(flat))
-    modes = (vectors / scale).astype(np.float32).T @ flat
-    left = np.mean(flat**2, 0) - np.sum(values.astype(np.float32)[:, None] * modes**2, 0)
+    modes, values = _leading_modes(flat, num_modes)
+    left = np.mean(flat**2, 0) - np.sum(values[:, None] * modes**2, 0)
     return GaussianModel(
         modes=modes.reshape(num_modes, *latents.shape[1:]),
-        variances=values.astype(np.float32),
+        variances=values,
         remainder=np.maximum(left, _MIN_VARIANCE).reshape(latents.shape[1:]),
     )
+
+
+def _leading_modes(flat: np.ndarray, num_modes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Leading principal components (K, D) of rows (N, D) and their variances (K,).
+
+    Randomised subspace iteration (Halko et al. 2011, algorithms 4.4 and 5.1): a few
+    products with thin matrices instead of all eigenvectors.
+    """
+    random = np.random.default_rng(0)
+    width = min(num_modes + 16, *flat.shape)
+    basis = random.normal(size=(flat.shape[1], width)).astype(np.float32)
+    for _ in range(4):
+        basis = np.linalg.qr(flat.T @ (flat @ basis))[0]
+    _, singular, rows = np.linalg.svd(flat @ basis, full_matrices=False)
+    modes = (rows @ basis.T)[:num_modes]
+    return modes, (singular[:num_modes] ** 2 / len(flat)).astype(np.float32)
 
 
 def denoise_gaussian(model: GaussianModel, y: jax.Array, sigma: jax.Array) -> jax.Array:

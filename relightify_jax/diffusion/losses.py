@@ -8,9 +8,7 @@ import jax.numpy as jnp
 from relightify_jax.diffusion.parameterization import VEDenoiseFn
 
 
-def sample_sigmas(
-    key: jax.Array, num: int, log_mean: float, log_std: float
-) -> jax.Array:
+def sample_sigmas(key: jax.Array, num: int, log_mean: float, log_std: float) -> jax.Array:
     """Log-normal noise levels (num,) (Karras et al. 2022, table 1).
 
     Stratified: one level per quantile, which lowers the variance of the gradient.

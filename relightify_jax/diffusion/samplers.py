@@ -53,9 +53,7 @@ def sample(
         (B, H, W, C) sample.
     """
 
-    def step(
-        z: jax.Array, inputs: tuple[NoiseLevel, jax.Array]
-    ) -> tuple[jax.Array, None]:
+    def step(z: jax.Array, inputs: tuple[NoiseLevel, jax.Array]) -> tuple[jax.Array, None]:
         level, key_step = inputs
         noise = jax.random.normal(key_step, z.shape)
         return ddim_update(z, denoise_fn(z, level), level, noise, eta), None

@@ -39,9 +39,7 @@ def karras_sigmas(
     return np.append((high + ramp * (low - high)) ** rho, 0.0)
 
 
-def cosine_sigmas(
-    num_steps: int, sigma_min: float = 0.02, sigma_max: float = 80.0
-) -> np.ndarray:
+def cosine_sigmas(num_steps: int, sigma_min: float = 0.02, sigma_max: float = 80.0) -> np.ndarray:
     """The same for the cosine schedule, alpha = cos(angle) (Nichol & Dhariwal 2021)."""
     if num_steps < 1 or not 0 < sigma_min < sigma_max:
         raise ValueError(

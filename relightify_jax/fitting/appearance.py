@@ -31,10 +31,11 @@ _SKIN_LOG_ALBEDO = (-1.0, -1.65, -2.0)
 _SKIN_DEVIATION = 0.6
 # Each band's largest response of shading, so that light parameters are in units of shading.
 _BAND_SCALE = (0.282, *(0.326,) * 3, 0.273, 0.273, 0.158, 0.273, 0.137)
-_LIGHT_MEAN = 1.0  # White paper facing a well exposed scene is about white.
-_LIGHT_DEVIATION = (0.35, *(0.5,) * 3, *(0.2,) * 5)  # Of the grey part.
-_TINT_DEVIATION = (0.15, *(0.1,) * 3, *(0.05,) * 5)  # Of the rest: light is near white.
-_DARKEST_SHADE = 0.02
+# A face in a well exposed portrait: mostly light from all sides, some from the front.
+_LIGHT_MEAN = (0.75, 0.1, 0.3, *(0.0,) * 6)
+_LIGHT_DEVIATION = (0.15, *(0.3,) * 3, *(0.08,) * 5)  # Of the grey part.
+_TINT_DEVIATION = (0.1, *(0.06,) * 3, *(0.02,) * 5)  # Of the rest: light is near white.
+_SHADE_FLOOR = 0.05  # Width of the bend that keeps shading positive.
 
 
 class Appearance(NamedTuple):
@@ -44,11 +45,20 @@ class Appearance(NamedTuple):
     light: jax.Array  # (9, 3) spherical harmonics over `_BAND_SCALE`.
 
 
-def initial_appearance() -> Appearance:
-    """Median skin under white light from everywhere."""
+def initial_appearance(skin_color: jax.Array | None = None) -> Appearance:
+    """Skin under the usual light.
+
+    Args:
+        skin_color: (3,) linear RGB of lit skin in the photograph; None for the mean of
+            the prior.
+    """
     offsets = [mean for _, _, mean, _ in _FIELDS]
-    light = jnp.zeros((9, 3)).at[0].set(_LIGHT_MEAN)
-    return Appearance(jnp.array([_SKIN_LOG_ALBEDO, *offsets]), light)
+    base = jnp.array(_SKIN_LOG_ALBEDO)
+    if skin_color is not None:
+        frontal = _LIGHT_MEAN[0] + _LIGHT_MEAN[2]
+        base = jnp.log(jnp.clip(skin_color / frontal, 0.01, 0.9))
+    light = jnp.broadcast_to(jnp.array(_LIGHT_MEAN)[:, None], (9, 3))
+    return Appearance(jnp.concatenate([base[None], jnp.array(offsets)]), light)
 
 
 def albedo_fields(points: jax.Array, landmarks: jax.Array) -> jax.Array:
@@ -71,9 +81,13 @@ def sh_from_light(light: jax.Array) -> jax.Array:
 
 
 def shade(appearance: Appearance, normals: jax.Array) -> jax.Array:
-    """Shading (..., 3) at unit normals (..., 3), kept above a small positive value."""
-    value = shade_sh(normals, sh_from_light(appearance.light))
-    return jnp.maximum(value, _DARKEST_SHADE)
+    """Shading (..., 3) at unit normals (..., 3), bent smoothly to stay positive."""
+    return keep_positive(shade_sh(normals, sh_from_light(appearance.light)))
+
+
+def keep_positive(shading: jax.Array) -> jax.Array:
+    """Smooth maximum of shading and 0; order 2 dips below it opposite a strong light."""
+    return 0.5 * (shading + jnp.sqrt(shading * shading + _SHADE_FLOOR**2))
 
 
 def appearance_residuals(appearance: Appearance) -> jax.Array:
@@ -83,5 +97,5 @@ def appearance_residuals(appearance: Appearance) -> jax.Array:
     offset = (appearance.albedo - mean.albedo) / deviation[:, None]
     grey = jnp.mean(appearance.light, axis=-1)
     tint = (appearance.light - grey[:, None]) / jnp.array(_TINT_DEVIATION)[:, None]
-    grey_offset = (grey - mean.light[:, 0]) / jnp.array(_LIGHT_DEVIATION)
+    grey_offset = (grey - jnp.array(_LIGHT_MEAN)) / jnp.array(_LIGHT_DEVIATION)
     return jnp.concatenate([offset.reshape(-1), tint.reshape(-1), grey_offset])

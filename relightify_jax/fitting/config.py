@@ -36,7 +36,7 @@ class FitConfig(NamedTuple):
     num_pixels: int = 2500
     # What the pixels count in all, in independent observations: neighbouring pixels share
     # their errors (shadows, pores, beard), so their number must not decide.
-    photometric_weight: float = 300.0
+    photometric_weight: float = 150.0
     photometric_deviation: float = 0.12  # Of the median skin colour.
     photometric_cutoff: float = 2.5
     # The refinement is undone if it raises the median landmark error by more than this

@@ -68,9 +68,7 @@ def fit_image(
     image, inside = cut_image(photo, crop)
 
     geometry, data, costs = _fit_geometry(model, prepared, pixels, photo.shape, crop, config)
-    parameters, photometric = _refine(
-        Parameters(geometry, looks.initial_appearance()), prepared, data, image, inside, config
-    )
+    parameters, photometric = _refine(geometry, prepared, data, image, inside, config)
     return _assemble(
         model, prepared, parameters, data, crop, {"landmark_cost": float(costs[-1]), **photometric}
     )
@@ -143,7 +141,7 @@ def _distrust_hidden_landmarks(geometry, data: LandmarkData, prepared: PreparedM
     return data._replace(deviation=data.deviation / jnp.asarray(np.sqrt(trust), jnp.float32))
 
 
-def _refine(parameters: Parameters, prepared, data: LandmarkData, image, inside, config):
+def _refine(geometry: Geometry, prepared, data: LandmarkData, image, inside, config: FitConfig):
     """Colour for fixed geometry, then everything, if the landmarks stay where they are."""
     image, inside = jnp.asarray(image), jnp.asarray(inside)
     key = jax.random.key(config.seed)
@@ -156,14 +154,19 @@ def _refine(parameters: Parameters, prepared, data: LandmarkData, image, inside,
 
     colors = Parameters(Geometry(False, False, False), Appearance(True, True))
     everything = Parameters(Geometry(True, True, True), Appearance(True, True))
-    before = _median_error(parameters.geometry, prepared, data)
-    photo_data = evidence(parameters.geometry, 0)
-    for _ in range(2):
-        parameters, _ = stages.fit_pixels(parameters, photo_data, colors, config=config)
+    before = _median_error(geometry, prepared, data)
+    photo_data = evidence(geometry, 0)
+    seen = np.asarray(photo_data.pixels.valid) > 0
+    skin = np.asarray(photo_data.pixels.color)[seen]
+    skin_color = jnp.asarray(np.median(skin, axis=0)) if len(skin) else None
+    parameters = Parameters(geometry, looks.initial_appearance(skin_color))
+    for relaxed in (4.0, 1.0):  # From nearly quadratic to robust: a poor start is no outlier.
+        cutoff = relaxed * config.photometric_cutoff
+        parameters, _ = stages.fit_pixels(parameters, photo_data, colors, cutoff, config=config)
     start, accepted = parameters, False
     for step in range(config.photometric_rounds):
         photo_data = evidence(parameters.geometry, step + 1)
-        parameters, _ = stages.fit_pixels(parameters, photo_data, everything, config=config)
+        parameters, _ = stages.fit_pixels(parameters, photo_data, everything, cutoff, config=config)
     after = _median_error(parameters.geometry, prepared, data)
     accepted = config.photometric_rounds > 0 and after <= before + config.max_landmark_loss
     if not accepted:

@@ -27,6 +27,10 @@ from relightify_jax.rendering.interpolate import compute_fragments, interpolate
 from relightify_jax.rendering.rasterize import rasterize
 
 _MAX_IDENTITY = 4.0  # Deviations; a box, far beyond any face.
+_PLAIN_SKIN = face_regions.CHEEKS + face_regions.NOSE
+# How far, in log colour, skin may be from the median of nose and cheeks: shadows change
+# its luminance much, its colour little; hair and background rarely keep to both.
+_LUMINANCE_REACH, _CHROMA_REACH = 1.2, 0.35
 _PIXEL_REACH = 0.012  # Metres around the landmarks in which pixels are compared.
 
 
@@ -38,6 +42,7 @@ class PreparedModel(NamedTuple):
     landmark_normals: jax.Array  # (L, 3) on the mean head.
     landmark_spread: jax.Array  # (L,) metres.
     fields: jax.Array  # (V, A) albedo fields.
+    plain_skin: jax.Array  # (V,) 1 on nose and cheeks, where hair does not reach.
     comparable: jax.Array  # (F,) bool: triangles of the face near its landmarks.
 
 
@@ -68,6 +73,7 @@ def _prepare(mean, identity, expression, faces, face_part, vertices, bary, sprea
         normalize(at_landmarks(vertex_normals(mean, faces))),
         spread,
         looks.albedo_fields(mean, landmarks),
+        face_regions.field_around(mean, landmarks[jnp.array(_PLAIN_SKIN)], 0.012),
         (face_part == 0) & jnp.all(near[faces], axis=-1),
     )
 
@@ -187,25 +193,47 @@ def draw_pixels(
     facing = jnp.sum(vertex_normals(points, faces) * to_eye, axis=-1, keepdims=True)
     facing = interpolate(facing, faces, fragments)[..., 0]
 
-    brightest = jnp.max(image, axis=-1)
-    in_range = (brightest < 0.97) & (brightest > 0.004)  # Clipped colour says little.
     face = jnp.maximum(visibility.face, 0)
-    seen = fragments.mask & prepared.comparable[face] & usable & in_range & (facing > 0.25)
+    seen = fragments.mask & prepared.comparable[face] & usable & (facing > 0.25)
+    plain = interpolate(prepared.plain_skin[:, None], faces, fragments)[..., 0] > 0.5
+    seen &= _looks_like_skin(image, seen & plain)
     seen = seen.reshape(-1)
     noise = jax.random.uniform(key, seen.shape)
     chosen = lax.top_k(jnp.where(seen, noise, -1.0), config.num_pixels)[1]
     valid = seen[chosen].astype(jnp.float32)
     color = image.reshape(-1, 3)[chosen]
-    median = jnp.nanmedian(jnp.where(valid > 0, jnp.mean(color, axis=-1), jnp.nan))
-    median = jnp.where(jnp.isfinite(median), median, 1.0)
+    median = _median_where(jnp.mean(color, axis=-1), valid > 0)
     deviation = config.photometric_deviation * jnp.maximum(median, 0.01)
     centers = jnp.stack([chosen % size, chosen // size], axis=-1) + 0.5
     return PixelData(centers, faces[face.reshape(-1)[chosen]], color, valid, deviation)
 
 
+def _median_where(values: jax.Array, mask: jax.Array) -> jax.Array:
+    """Median () of values (...,) where mask (...,); 0 if nowhere."""
+    median = jnp.nanmedian(jnp.where(mask, values, jnp.nan))
+    return jnp.where(jnp.isfinite(median), median, 0.0)
+
+
+def _looks_like_skin(image: jax.Array, reference: jax.Array) -> jax.Array:
+    """(S, S) bool: colour like the median of the pixels `reference` (S, S), not clipped."""
+    brightest = jnp.max(image, axis=-1)
+    in_range = (brightest < 0.97) & (brightest > 0.004)  # Clipped colour says little.
+    logs = jnp.log(jnp.maximum(image, 1e-3))
+    usual = jnp.stack([_median_where(logs[..., c], reference & in_range) for c in range(3)])
+    offset = logs - usual
+    luminance = jnp.mean(offset, axis=-1, keepdims=True)
+    chroma = jnp.max(jnp.abs(offset - luminance), axis=-1)
+    return in_range & (jnp.abs(luminance[..., 0]) < _LUMINANCE_REACH) & (chroma < _CHROMA_REACH)
+
+
 @functools.partial(jax.jit, static_argnames=("config",))
 def fit_pixels(
-    parameters: Parameters, data: PhotoData, is_free: Parameters, *, config: FitConfig
+    parameters: Parameters,
+    data: PhotoData,
+    is_free: Parameters,
+    cutoff: jax.Array | float,
+    *,
+    config: FitConfig,
 ) -> tuple[Parameters, jax.Array]:
     """Levenberg-Marquardt on landmarks, pixels and all priors, for fixed visibility.
 
@@ -213,6 +241,7 @@ def fit_pixels(
         parameters: Start.
         data: The photograph's evidence.
         is_free: Scalar bools: what may move.
+        cutoff: () robust scale of the colours, in their deviations.
         config: Settings.
 
     Returns:
@@ -225,7 +254,7 @@ def fit_pixels(
     loss = _concatenate_losses(
         [
             *_landmark_losses(parameters.geometry, data.landmarks, config),
-            (3 * data.pixels.color.shape[0], weight, config.photometric_cutoff),
+            (3 * data.pixels.color.shape[0], weight, cutoff),
             (looks.appearance_residuals(parameters.appearance).size, 1.0, jnp.inf),
         ]
     )

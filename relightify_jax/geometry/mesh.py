@@ -8,6 +8,7 @@ right and +Y *up* in the texture. Our v runs down, so the bitangent is along -v.
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from relightify_jax.core.numerics import normalize
 
@@ -89,7 +90,8 @@ def vertex_tangents(
     Returns:
         (T, 4): unit tangent and w = +1 or -1 with bitangent = cross(normal, tangent) w.
     """
-    weight = _corner_angles(points, faces)[..., None]
+    # Weights carry no gradient: the angle of a triangle without area has none.
+    weight = lax.stop_gradient(_corner_angles(points, faces)[..., None])
     along_u, up = _face_tangents(points, faces, uv, uv_faces)
     corners = jnp.concatenate(
         [weight * along_u[:, None, :], weight * up[:, None, :], normals[faces]], axis=-1

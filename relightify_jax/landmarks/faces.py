@@ -1,7 +1,5 @@
 """All faces of a photo, and the one to work on."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from relightify_jax.core.errors import InputError
@@ -15,6 +13,7 @@ MIN_SCORE = 0.5  # Of the face mesh network, in the whole upright photo (MediaPi
 MIN_SCORE_ELSEWHERE = 0.97
 MAX_OVERLAP = 0.5  # Of the smaller one of two boxes; above, they are one face.
 MAX_CANDIDATES = 100
+Box = np.ndarray | tuple[float, float, float, float]  # x0, y0, x1, y1.
 MIN_FACE = 64  # Pixels of a face's longer side that the fit needs.
 
 
@@ -64,14 +63,14 @@ def _confirm(mesh: Network, pixels: np.ndarray, detections: list[Detection]) -> 
     return kept
 
 
-def _same_face(a: Sequence[float], b: Sequence[float]) -> bool:
+def _same_face(a: Box, b: Box) -> bool:
     """Whether two boxes x0, y0, x1, y1 share more than `MAX_OVERLAP` of the smaller one."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     return max(width, 0) * max(height, 0) > MAX_OVERLAP * min(_area(a), _area(b))
 
 
-def _area(box: Sequence[float]) -> float:
+def _area(box: Box) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
 
 

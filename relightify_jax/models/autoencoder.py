@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from relightify_jax.models import blocks
@@ -20,6 +21,7 @@ _STEM = 4  # Texels per side of a cell of the stem, half a latent cell.
 _NUM_STEM_CONVS = 2
 # A latent cell sees its own texels and this many more on each side.
 ENCODER_MARGIN = _STEM * _NUM_STEM_CONVS
+_START_LOG_VARIANCE = 6.0  # Minus this; a spread of 0.05.
 
 
 class Posterior(NamedTuple):
@@ -39,13 +41,62 @@ class Posterior(NamedTuple):
         return 0.5 * jnp.mean(self.mean**2 + variance - 1.0 - self.log_variance)
 
 
+class PatchBasis(nn.Module):
+    """Fixed orthonormal basis of patches, 8 x 8 texels x C channels.
+
+    Faces are aligned and their residuals smooth, so the principal components of patches
+    already code them well. They come from data (`fit_patch_basis`) and are not trained:
+    the networks around them start from a good codec and learn what it misses.
+
+    Attributes:
+        num_channels: C.
+        latent_features: Components kept.
+    """
+
+    num_channels: int
+    latent_features: int
+
+    def setup(self) -> None:
+        """Declares the basis (64 C, Z), orthonormal columns."""
+        shape = (DOWNSAMPLING**2 * self.num_channels, self.latent_features)
+        self.kernel = self.param("kernel", nn.initializers.orthogonal(), shape, jnp.float32)
+
+    def analyze(self, x: jax.Array) -> jax.Array:
+        """Maps (B, H, W, C) to coefficients (B, H/8, W/8, Z) of about unit variance."""
+        basis = jax.lax.stop_gradient(self.kernel)
+        return blocks.space_to_depth(x, DOWNSAMPLING) @ basis / DOWNSAMPLING
+
+    def synthesize(self, z: jax.Array) -> jax.Array:
+        """Coefficients (B, h, w, Z) to maps (B, 8 h, 8 w, C)."""
+        basis = jax.lax.stop_gradient(self.kernel)
+        return blocks.depth_to_space(z @ basis.T * DOWNSAMPLING, DOWNSAMPLING)
+
+
+def fit_patch_basis(maps: np.ndarray, latent_features: int) -> np.ndarray:
+    """Principal components of the patches of standardised maps, on the host.
+
+    Args:
+        maps: (N, H, W, C), sides divisible by 8.
+        latent_features: Components to keep, Z.
+
+    Returns:
+        (64 C, Z) float32 with orthonormal columns.
+    """
+    n, h, w, c = maps.shape
+    f = DOWNSAMPLING
+    patches = np.asarray(maps, np.float32).reshape(n, h // f, f, w // f, f, c)
+    patches = patches.transpose(0, 1, 3, 2, 4, 5).reshape(-1, f * f * c)
+    _, vectors = np.linalg.eigh(patches.T @ patches / len(patches))
+    return vectors[:, ::-1][:, :latent_features].astype(np.float32)
+
+
 class LocalEncoder(nn.Module):
-    """Encoder whose latents depend on 24 x 24 texels each, and on nothing else.
+    """What a latent cell adds to its patch's coefficients, from 24 x 24 texels.
 
     Space-to-depth by 4, two 3 x 3 convolutions, a stride-2 2 x 2 convolution, a 1 x 1
     convolution; no normalisation, no attention. A latent cell is therefore exact as
     soon as the texels within `ENCODER_MARGIN` of it are known, whatever fills the rest
-    of a partial texture.
+    of a partial texture. Starts at zero.
     """
 
     latent_features: int
@@ -54,24 +105,27 @@ class LocalEncoder(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> Posterior:
-        """Maps x (B, H, W, C) to a posterior at (B, H/8, W/8)."""
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Maps x (B, H, W, C) to a correction and a log variance (B, H/8, W/8, Z)."""
         conv = {"forward_vjp": self.forward_vjp, "dtype": self.dtype}
         h = blocks.space_to_depth(x, _STEM)
         for i in range(_NUM_STEM_CONVS):
             h = nn.silu(blocks.Conv(self.features, **conv, name=f"stem_{i}")(h))
         h = blocks.space_to_depth(h, DOWNSAMPLING // _STEM)
         h = nn.silu(blocks.Conv(2 * self.features, 1, dtype=self.dtype, name="merge")(h))
-        h = blocks.Conv(2 * self.latent_features, 1, dtype=self.dtype, name="head")(h)
-        mean, log_variance = jnp.split(h.astype(jnp.float32), 2, axis=-1)
-        return Posterior(mean, jnp.clip(log_variance - 4.0, -12.0, 2.0))
+        h = blocks.Conv(2 * self.latent_features, 1, zero_init=True, dtype=self.dtype, name="head")(
+            h
+        )
+        correction, log_variance = jnp.split(h.astype(jnp.float32), 2, axis=-1)
+        return correction, jnp.clip(log_variance - _START_LOG_VARIANCE, -12.0, 2.0)
 
 
 class Decoder(nn.Module):
-    """Residual decoder that ends with a convolution between full-size texels.
+    """What the patches' linear reconstruction lacks: detail and continuity.
 
-    Depth-to-space writes 4 x 4 blocks at once; the last convolutions run over the
-    full-size map, so that the blocks cannot be told apart.
+    Depth-to-space writes 4 x 4 blocks at once; the last convolution runs over the
+    full-size map, where it sees the linear reconstruction too, so that no pattern of
+    patches is left. Starts at zero.
     """
 
     out_features: int
@@ -82,8 +136,8 @@ class Decoder(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
-        """Maps z (B, h, w, Z) to (B, 8 h, 8 w, out_features), float32."""
+    def __call__(self, z: jax.Array, linear: jax.Array) -> jax.Array:
+        """Corrects `linear` (B, 8 h, 8 w, out_features) given z (B, h, w, Z)."""
         kind = {"forward_vjp": self.forward_vjp, "dtype": self.dtype}
         coarse, fine = self.features
         h = blocks.Conv(coarse, **kind, name="conv_in")(z)
@@ -95,12 +149,13 @@ class Decoder(nn.Module):
             h = blocks.LocalResBlock(**kind, name=f"fine_{i}")(h)
         h = blocks.Conv(_STEM**2 * self.full_size_features, **kind, name="up_4")(nn.silu(h))
         h = nn.silu(blocks.depth_to_space(h, _STEM))
-        h = blocks.Conv(self.out_features, **kind, name="conv_out")(h)
-        return h.astype(jnp.float32)
+        h = jnp.concatenate([h, linear.astype(h.dtype)], axis=-1)
+        h = blocks.Conv(self.out_features, zero_init=True, **kind, name="conv_out")(h)
+        return linear + h.astype(jnp.float32)
 
 
 class KLAutoencoder(nn.Module):
-    """Encoder and decoder with a Gaussian latent (Kingma & Welling 2014).
+    """Patch basis, encoder and decoder with a Gaussian latent (Kingma & Welling 2014).
 
     Attributes:
         num_channels: Channels of the maps.
@@ -123,8 +178,9 @@ class KLAutoencoder(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        """Builds the two halves."""
+        """Builds the basis and the two networks."""
         kind: dict[str, Any] = {"forward_vjp": self.forward_vjp, "dtype": self.dtype}
+        self.basis = PatchBasis(self.num_channels, self.latent_features)
         self.encoder = LocalEncoder(self.latent_features, self.encoder_features, **kind)
         self.decoder = Decoder(
             self.num_channels,
@@ -136,16 +192,17 @@ class KLAutoencoder(nn.Module):
 
     def encode(self, x: jax.Array) -> Posterior:
         """Maps standardised maps (B, H, W, C), sides divisible by 8, to a posterior."""
-        return self.encoder(x)
+        correction, log_variance = self.encoder(x)
+        return Posterior(self.basis.analyze(x) + correction, log_variance)
 
     def decode(self, z: jax.Array) -> jax.Array:
         """Maps latents (B, H/8, W/8, Z) to standardised maps (B, H, W, C)."""
-        return self.decoder(z)
+        return self.decoder(z, self.basis.synthesize(z))
 
     def __call__(self, x: jax.Array, key: jax.Array) -> tuple[jax.Array, Posterior]:
         """Reconstructs x through a sampled latent; returns it with the posterior."""
-        posterior = self.encoder(x)
-        return self.decoder(posterior.sample(key)), posterior
+        posterior = self.encode(x)
+        return self.decode(posterior.sample(key)), posterior
 
 
 def build_autoencoder(spec: Mapping[str, Any]) -> KLAutoencoder:

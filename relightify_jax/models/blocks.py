@@ -26,15 +26,11 @@ def convolve_with_forward_vjp(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return _convolve(x, kernel)
 
 
-def _convolve_fwd(
-    x: jax.Array, kernel: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+def _convolve_fwd(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return _convolve(x, kernel), (x, kernel)
 
 
-def _convolve_bwd(
-    saved: tuple[jax.Array, jax.Array], g: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def _convolve_bwd(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
     dx = _convolve(g, kernel[::-1, ::-1].swapaxes(2, 3))
     _, kernel_vjp = jax.vjp(lambda k: _convolve(x, k), kernel)

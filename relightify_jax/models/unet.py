@@ -64,7 +64,9 @@ class UNet(nn.Module):
                 h = self._block(f"up_{level}_{i}", features)(h, emb)
                 h = self._attend(f"up_{level}_{i}_attention", h)
             if level:
-                h = blocks.Conv(self.features[level - 1], 1, dtype=self.dtype, name=f"up_{level}")(h)
+                h = blocks.Conv(self.features[level - 1], 1, dtype=self.dtype, name=f"up_{level}")(
+                    h
+                )
                 h = blocks.upsample_nearest(h)
         h = nn.silu(nn.GroupNorm(self.groups, dtype=self.dtype, name="norm_out")(h))
         return self._conv("conv_out", self.out_features, zero_init=True)(h).astype(jnp.float32)

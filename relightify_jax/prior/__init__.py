@@ -4,6 +4,7 @@ from relightify_jax.prior.codec import FaceCodec
 from relightify_jax.prior.complete import complete_maps, completion_errors
 from relightify_jax.prior.composite import composite_texture, transfer_detail
 from relightify_jax.prior.face_prior import Prior
+from relightify_jax.prior.normals import merge_normals
 from relightify_jax.prior.store import load_codec, load_prior, save_codec, save_prior
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "composite_texture",
     "load_codec",
     "load_prior",
+    "merge_normals",
     "save_codec",
     "save_prior",
     "transfer_detail",

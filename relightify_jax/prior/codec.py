@@ -49,9 +49,7 @@ class FaceCodec(flax.struct.PyTreeNode):
 
     def texture_channels(self) -> jax.Array:
         """(Z,) float32, 1 for channels of the texture."""
-        return (jnp.arange(self.latent_shape[2]) < self.texture.latent_features).astype(
-            jnp.float32
-        )
+        return (jnp.arange(self.latent_shape[2]) < self.texture.latent_features).astype(jnp.float32)
 
     def encode_texture(self, residual: jax.Array) -> jax.Array:
         """Standardised texture (B, H, W, 3) to latents (B, H/8, W/8, Zt)."""

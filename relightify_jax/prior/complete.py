@@ -121,9 +121,7 @@ def _complete(
     key_start, key_solve = jax.random.split(key)
     start = prior.start(key_start, num_seeds, levels)
     options = {"eta": eta} | ({"guidance": guidance} if solver == "mcg" else {})
-    latents = SOLVERS[solver](
-        prior.denoise, key_solve, start, known, mask, levels, **options
-    )
+    latents = SOLVERS[solver](prior.denoise, key_solve, start, known, mask, levels, **options)
     return prior.codec.maps_from_latents(prior.latents.restore(latents))
 
 

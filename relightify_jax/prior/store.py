@@ -140,9 +140,7 @@ def _write(
         np.savez_compressed(partial, config=np.array(json.dumps(config)), **out)
 
 
-def _read(
-    path: str | os.PathLike[str], kind: str
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     arrays = read_npz(path, f"a {kind}")
     try:
         config = json.loads(str(arrays.pop("config")))
@@ -212,9 +210,7 @@ def _compare(path: str | os.PathLike[str], tree: Any, expected: Any) -> None:
         jax.tree_util.keystr(k): v if is_shape(v) else v.shape
         for k, v in jax.tree_util.tree_leaves_with_path(expected, is_leaf=is_shape)
     }
-    found = {
-        jax.tree_util.keystr(k): v.shape for k, v in jax.tree_util.tree_leaves_with_path(tree)
-    }
+    found = {jax.tree_util.keystr(k): v.shape for k, v in jax.tree_util.tree_leaves_with_path(tree)}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise InputError(

@@ -172,7 +172,9 @@ def _beard(key: jax.Array, person: Person, r: Regions, f: SkinFields, h: HairFie
     )
     level = jnp.where(kind < 0.82, level, jnp.maximum(level, 0.4))
     level = level * (0.75 + 0.25 * smooth_step(22.0, 30.0, person.age)) * person.male
-    strands = jnp.clip(1 + (0.05 + 0.12 * (1 - level)) * (0.8 * h.grain + 0.6 * h.vertical), 0.3, 1.5)
+    strands = jnp.clip(
+        1 + (0.05 + 0.12 * (1 - level)) * (0.8 * h.grain + 0.6 * h.vertical), 0.3, 1.5
+    )
     off_lips = smooth_step(0.8, -1.2, r.lip_distance)
     down = 0.05 * (1 - person.male) * r.moustache * u[5] ** 3
     return jnp.clip(shape * level * strands * off_lips + down, 0.0, 0.93)
@@ -193,5 +195,3 @@ def _scalp(key: jax.Array, person: Person, r: Regions, f: SkinFields, h: HairFie
     # Sideburns thin out in front of the ear.
     sideburn = smooth_step(-2.0, -22.0, r.sideburn_end)
     return jnp.clip(edge * density * strands * (1 - r.ears) * sideburn, 0.0, 0.97)
-
-

@@ -90,11 +90,12 @@ def albedo_from_chromophores(
     mu_dermis = h * mu_blood + (1 - h) * base
     scattering = c * jnp.asarray(_SCATTERING, jnp.float32)
 
-    a = 1 + 2 * mu_dermis / (_DERMIS_SCATTERING * scattering)
-    r_dermis = a - jnp.sqrt(a * a - 1)
+    # With q = a - 1 the root of a^2 - 1 stays exact where nothing absorbs.
+    q = 2 * mu_dermis / (_DERMIS_SCATTERING * scattering)
+    r_dermis = 1 + q - jnp.sqrt(q * (q + 2))
     s = _EPIDERMIS_SCATTERING * scattering
-    a = 1 + _EPIDERMIS_ABSORPTION * mu_epidermis / s
-    b = jnp.sqrt(a * a - 1)
+    q = _EPIDERMIS_ABSORPTION * mu_epidermis / s
+    a, b = 1 + q, jnp.sqrt(q * (q + 2))
     x = b * s * t
     sinh, cosh = jnp.sinh(x), jnp.cosh(x)
     r_epidermis = sinh / (a * sinh + b * cosh)

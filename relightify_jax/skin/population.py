@@ -76,7 +76,7 @@ def sample_person(key: jax.Array) -> Person:
     rho = jnp.where(is_uniform, 0.0, group.correlation)
     mixed = rho * normal[0] + jnp.sqrt(1 - rho**2) * normal[1]
 
-    def along_melanin(name: str, grouped: jax.Array) -> jax.Array:
+    def along_melanin(name: str, grouped: jax.Array | float) -> jax.Array:
         values = jnp.asarray(_NODE_VALUES[name])
         return jnp.where(is_uniform, jnp.interp(spread, jnp.asarray(_NODES), values), grouped)
 

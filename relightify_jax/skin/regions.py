@@ -6,6 +6,8 @@ lids) and as smooth masks elsewhere. They are computed once, on the host, in Num
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
@@ -41,34 +43,34 @@ _TEMPLES = [[54, 21, 162, 127], [284, 251, 389, 356]]
 class Regions(NamedTuple):
     """Maps (R, R) float32; `*_distance` in mm, positive inside, others in [0, 1]."""
 
-    lip_distance: np.ndarray  # To the vermilion border.
-    mouth_distance: np.ndarray  # To the line where the lips meet; positive behind it.
-    eye_distance: np.ndarray  # To the lid margin; positive in the opening.
-    upper_lid: np.ndarray  # mm from the upper lid margin.
-    lower_lid: np.ndarray  # mm from the lower lid margin.
-    lid_crease: np.ndarray  # mm from the fold of the upper lid.
-    tear_trough: np.ndarray  # mm from the fold under the eye.
-    nasolabial: np.ndarray  # mm from the fold between nose and mouth corner.
-    corner: np.ndarray  # mm from the nearest outer eye corner.
-    corner_angle: np.ndarray  # Radians around it, 0 = towards the ear, > 0 = below.
-    brow_along: np.ndarray  # 0 at the inner end of the brow, 1 at the outer one.
-    brow_across: np.ndarray  # mm above the brow's axis.
-    scalp_distance: np.ndarray  # To an average hairline, positive in the hair.
-    sideburn_end: np.ndarray  # mm below the average end of the sideburns.
-    beard_distance: np.ndarray  # To the border of the beard area.
-    cheeks: np.ndarray
-    nose: np.ndarray
-    nose_tip: np.ndarray
-    forehead: np.ndarray
-    forehead_height: np.ndarray  # 0 at the brows, 1 at the hairline.
-    glabella: np.ndarray
-    periorbital: np.ndarray
-    tear_ducts: np.ndarray
-    chin: np.ndarray
-    moustache: np.ndarray
-    nostrils: np.ndarray
-    ears: np.ndarray
-    neck: np.ndarray
+    lip_distance: jax.Array  # To the vermilion border.
+    mouth_distance: jax.Array  # To the line where the lips meet; positive behind it.
+    eye_distance: jax.Array  # To the lid margin; positive in the opening.
+    upper_lid: jax.Array  # mm from the upper lid margin.
+    lower_lid: jax.Array  # mm from the lower lid margin.
+    lid_crease: jax.Array  # mm from the fold of the upper lid.
+    tear_trough: jax.Array  # mm from the fold under the eye.
+    nasolabial: jax.Array  # mm from the fold between nose and mouth corner.
+    corner: jax.Array  # mm from the nearest outer eye corner.
+    corner_angle: jax.Array  # Radians around it, 0 = towards the ear, > 0 = below.
+    brow_along: jax.Array  # 0 at the inner end of the brow, 1 at the outer one.
+    brow_across: jax.Array  # mm above the brow's axis.
+    scalp_distance: jax.Array  # To an average hairline, positive in the hair.
+    sideburn_end: jax.Array  # mm below the average end of the sideburns.
+    beard_distance: jax.Array  # To the border of the beard area.
+    cheeks: jax.Array
+    nose: jax.Array
+    nose_tip: jax.Array
+    forehead: jax.Array
+    forehead_height: jax.Array  # 0 at the brows, 1 at the hairline.
+    glabella: jax.Array
+    periorbital: jax.Array
+    tear_ducts: jax.Array
+    chin: jax.Array
+    moustache: jax.Array
+    nostrils: jax.Array
+    ears: jax.Array
+    neck: jax.Array
 
 
 def build_regions(landmark_uv: np.ndarray, size: int) -> Regions:
@@ -89,7 +91,7 @@ def build_regions(landmark_uv: np.ndarray, size: int) -> Regions:
     axis = (np.arange(size) + 0.5) / size * MILLIMETRES_PER_UV
     grid = np.stack(np.meshgrid(axis, axis), -1)
     maps = _contours(lm, grid) | _brows(lm, grid) | _borders(lm, grid) | _masks(lm, grid)
-    return Regions(**{name: value.astype(np.float32) for name, value in maps.items()})
+    return Regions(**{name: jnp.asarray(value, jnp.float32) for name, value in maps.items()})
 
 
 def _contours(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
@@ -138,7 +140,9 @@ def _brows(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
 def _borders(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     """Distances to the hairline and to the border of the beard."""
     top = lm[_HAIRLINE] + [0.0, -11.0]
-    right, left = (lm[ids] + [shift, -3.0] for ids, shift in zip(_TEMPLES, (1.0, -1.0), strict=True))
+    right, left = (
+        lm[ids] + [shift, -3.0] for ids, shift in zip(_TEMPLES, (1.0, -1.0), strict=True)
+    )
     end = MILLIMETRES_PER_UV + 60.0
     ear_top = lm[[127, 356], 1].mean() + 15.0
     hairline = np.concatenate(
@@ -162,7 +166,9 @@ def _borders(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
 def _masks(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     """Smooth masks around landmarks."""
 
-    def near(ids: list[int], rx: float, ry: float, offset: tuple[float, float] = (0, 0)):
+    def near(
+        ids: list[int], rx: float, ry: float, offset: tuple[float, float] = (0, 0)
+    ) -> np.ndarray:
         """Largest of the Gaussians about the landmarks, radii in mm."""
         scaled = [(grid - lm[i] - offset) / [rx, ry] for i in ids]
         return np.max([np.exp(-0.5 * np.sum(d * d, -1)) for d in scaled], axis=0)

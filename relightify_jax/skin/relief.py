@@ -96,7 +96,7 @@ def sample_gloss(
     specular = SKIN_SPECULAR_ALBEDO * jnp.exp(log_rho) * occlusion * openings
     roughness = 0.56 + 0.04 * n[5] - (0.07 + 0.03 * n[6]) * t_zone - 0.10 * lips
     roughness += 0.03 * fields.mid + 0.10 * covered
-    return (jnp.clip(x, 0.02, 0.95)[..., None] for x in (specular, roughness))
+    return jnp.clip(specular, 0.02, 0.95)[..., None], jnp.clip(roughness, 0.2, 0.95)[..., None]
 
 
 def _texel(image: jax.Array) -> float:
@@ -112,7 +112,9 @@ def _wrinkles(key: jax.Array, r: Regions, f: SkinFields, old: jax.Array) -> jax.
     phase = r.forehead_height * count + 0.12 * f.low + 0.05 * f.mid + u[1]
     forehead = _groove(phase) * r.forehead * smooth_step(-0.8, 0.8, f.low_2 + 0.3)
     angle = r.corner_angle * (2.2 + 1.2 * u[2]) + 0.15 * f.mid + u[3]
-    reach = jnp.exp(-jnp.square((r.corner - 13.0) / 8.0)) * smooth_step(1.6, 0.8, jnp.abs(r.corner_angle))
+    reach = jnp.exp(-jnp.square((r.corner - 13.0) / 8.0)) * smooth_step(
+        1.6, 0.8, jnp.abs(r.corner_angle)
+    )
     crow = _groove(angle) * reach
     size = f.low.shape[0]
     x = (jnp.arange(size)[None, :] / size - 0.5) * MILLIMETRES_PER_UV

@@ -1,6 +1,6 @@
 """Loss and update of the two autoencoders, trained together on crops of maps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -20,16 +20,21 @@ _GRADIENT_SCALES = (1, 2, 4)  # Texels between the two ends of a finite differen
 PARTS = {"texture": slice(0, 3), "reflectance": slice(3, 10)}
 
 
-def init_params(modules: Modules, key: jax.Array) -> dict[str, Any]:
-    """Parameters of every autoencoder by name."""
-    return {
-        name: module.init(
-            rng.stream(key, name),
-            jnp.zeros((1, 8, 8, module.num_channels)),
-            rng.stream(key, "sample"),
-        )["params"]
-        for name, module in modules.items()
-    }
+def init_params(modules: Modules, key: jax.Array, bases: Mapping[str, jax.Array]) -> dict[str, Any]:
+    """Parameters of every autoencoder by name.
+
+    Args:
+        modules: The autoencoders.
+        key: Random key.
+        bases: Patch basis of each, from `fit_patch_basis`.
+    """
+    params = {}
+    for name, module in modules.items():
+        image = jnp.zeros((1, 8, 8, module.num_channels))
+        keys = rng.stream(key, name), rng.stream(key, "sample")
+        params[name] = module.init(keys[0], image, keys[1])["params"]
+        params[name]["basis"]["kernel"] = jnp.asarray(bases[name])
+    return params
 
 
 def gradient_error(error: jax.Array) -> jax.Array:
@@ -115,9 +120,7 @@ def make_autoencoder_evaluation(modules: Modules) -> Callable[..., Any]:
     in sRGB units for colours and in unit-vector units for normals.
     """
 
-    def evaluate(
-        params: dict[str, Any], maps: jax.Array, scale: jax.Array
-    ) -> dict[str, jax.Array]:
+    def evaluate(params: dict[str, Any], maps: jax.Array, scale: jax.Array) -> dict[str, jax.Array]:
         error = jnp.concatenate(
             [
                 module.apply(

@@ -89,9 +89,10 @@ def train(
     pending: tuple[int, Any] | None = None
     whole = sharding.replicated(mesh)
     step = first
-    while step < schedule.num_steps and (
-        progress := schedule.progress(step, time.monotonic() - start)
-    ) < 1.0:
+    while (
+        step < schedule.num_steps
+        and (progress := schedule.progress(step, time.monotonic() - start)) < 1.0
+    ):
         batch = sharding.place_batch(next(data), mesh)
         rate_clock = jax.device_put(np.float32(progress), whole)
         with jax.profiler.StepTraceAnnotation("train", step_num=step):

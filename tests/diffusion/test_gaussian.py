@@ -36,12 +36,12 @@ def test_estimate_and_variance_equal_the_dense_posterior(sigma):
 
 def test_fit_recovers_modes_and_total_variance():
     model, _ = make_model(remainder=0.01)
-    data = np.array(gaussian.sample_gaussian(model, jax.random.key(1), 4000))
+    data = np.array(gaussian.sample_gaussian(model, jax.random.key(1), 1500))
     data -= data.mean(0)
     fitted = gaussian.fit_gaussian(data, 3)
     overlap = np.abs(np.sum(fitted.modes * np.asarray(model.modes), axis=(1, 2, 3)))
     np.testing.assert_allclose(overlap, 1.0, atol=0.01)
-    np.testing.assert_allclose(fitted.variances, model.variances, rtol=0.1)
+    np.testing.assert_allclose(fitted.variances, model.variances, rtol=0.15)
     explained = np.sum(fitted.variances[:, None, None, None] * fitted.modes**2, axis=0)
     np.testing.assert_allclose(explained + fitted.remainder, (data**2).mean(0), rtol=1e-3)
 
@@ -55,9 +55,7 @@ def test_a_silent_network_leaves_the_linear_estimate():
 
 
 def test_white_data_gives_the_formulas_of_karras():
-    model = gaussian.GaussianModel(
-        jnp.zeros((1, 2, 2, 1)), jnp.zeros(1), jnp.full((2, 2, 1), 0.25)
-    )
+    model = gaussian.GaussianModel(jnp.zeros((1, 2, 2, 1)), jnp.zeros(1), jnp.full((2, 2, 1), 0.25))
     y, sigma = jnp.ones((1, 2, 2, 1)), jnp.array([0.7])
     out = preconditioning.denoise(lambda x, t: jnp.zeros_like(y), model, y, sigma)
     np.testing.assert_allclose(out, 0.25 / (0.25 + 0.49), rtol=1e-6)

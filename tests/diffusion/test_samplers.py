@@ -18,9 +18,7 @@ def make_oracle():
     model = gaussian.GaussianModel(
         jnp.asarray(mode[None], jnp.float32), jnp.array([8.0]), jnp.full(SHAPE, 0.05)
     )
-    return model, parameterization.vp_from_ve(
-        lambda y, s: gaussian.denoise_gaussian(model, y, s)
-    )
+    return model, parameterization.vp_from_ve(lambda y, s: gaussian.denoise_gaussian(model, y, s))
 
 
 def levels(num_steps=30):
@@ -32,8 +30,9 @@ def inpaint_channel_0(solver, num=4, known_value=1.5, **options):
     known = jnp.full((num, *SHAPE), known_value).at[..., 1].set(99.0)
     mask = jnp.zeros((num, *SHAPE)).at[..., 0].set(1.0)
     start = jax.random.normal(jax.random.key(1), known.shape)
-    run = jax.jit(lambda s, k: SOLVERS[solver](
-        denoise, jax.random.key(0), s, k, mask, levels(), **options))
+    run = jax.jit(
+        lambda s, k: SOLVERS[solver](denoise, jax.random.key(0), s, k, mask, levels(), **options)
+    )
     return run(start, known), known
 
 
@@ -41,8 +40,7 @@ def inpaint_channel_0(solver, num=4, known_value=1.5, **options):
 def test_samples_have_the_variance_of_the_data(eta):
     model, denoise = make_oracle()
     start = jax.random.normal(jax.random.key(1), (3000, *SHAPE))
-    sample = jax.jit(lambda s: samplers.sample(
-        denoise, jax.random.key(0), s, levels(60), eta=eta))
+    sample = jax.jit(lambda s: samplers.sample(denoise, jax.random.key(0), s, levels(150), eta=eta))
     x = np.asarray(sample(start)).reshape(-1, 8)
     mode = np.asarray(model.modes).reshape(8)
     np.testing.assert_allclose(np.var(x @ mode), 8.0, rtol=0.12)
@@ -113,8 +111,7 @@ def test_the_sampler_compiles_to_one_loop():
 
     def lines(num_steps):
         start = jnp.zeros((1, *SHAPE))
-        run = jax.jit(lambda s: mcg.inpaint(
-            denoise, jax.random.key(0), s, s, s, levels(num_steps)))
+        run = jax.jit(lambda s: mcg.inpaint(denoise, jax.random.key(0), s, s, s, levels(num_steps)))
         return len(run.lower(start).as_text().splitlines())
 
     assert lines(40) == lines(4)

@@ -27,7 +27,7 @@ def test_rotation_equals_scipy():
 
 
 def test_rotation_has_a_finite_and_right_gradient_at_zero():
-    jacobian = jax.jacobian(matrix_from_axis_angle)(jnp.zeros(3))
+    jacobian = jax.jit(jax.jacobian(matrix_from_axis_angle))(jnp.zeros(3))
     np.testing.assert_allclose(jacobian[2, 1], [1, 0, 0], atol=1e-6)  # d R_zy / d angle_x.
     assert np.isfinite(jacobian).all()
 
@@ -52,7 +52,7 @@ def test_point_behind_the_camera_has_no_positive_depth_and_finite_gradients():
     behind = camera_lib.camera_position(CAMERA) * 2
     assert camera_lib.project(CAMERA, behind)[1] <= 0
     at_camera = camera_lib.camera_position(CAMERA)
-    gradient = jax.grad(lambda p: jnp.sum(camera_lib.project(CAMERA, p)[0]))(at_camera)
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(camera_lib.project(CAMERA, p)[0])))(at_camera)
     assert np.isfinite(gradient).all()
 
 

@@ -73,9 +73,7 @@ def test_fresh_blocks_are_the_identity():
     x = jax.random.normal(jax.random.key(0), (1, 4, 4, 8))
     y, _ = blocks.LocalResBlock().init_with_output(jax.random.key(1), x)
     np.testing.assert_array_equal(y, x)
-    y, _ = blocks.ResBlock(8, groups=2).init_with_output(
-        jax.random.key(1), x, jnp.ones((1, 4))
-    )
+    y, _ = blocks.ResBlock(8, groups=2).init_with_output(jax.random.key(1), x, jnp.ones((1, 4)))
     np.testing.assert_array_equal(y, x)
 
 

@@ -10,7 +10,6 @@ from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.rendering import renderer
 from relightify_jax.rendering.lighting import Light, named_lights, uniform_sh
 from relightify_jax.rendering.occlusion import mesh_occlusion
-from relightify_jax.rendering.rasterize import rasterize
 
 SIZE = 24
 CAMERA = Camera(
@@ -20,6 +19,14 @@ CAMERA = Camera(
     translation=jnp.array([0.0, 0.0, -0.5]),
 )
 WHITE = Light(uniform_sh([1.0, 1.0, 1.0]), jnp.eye(3)[2:], jnp.zeros((1, 3)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """These programs are large and run once; optimising them takes most of the time."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def ball(num=16):
@@ -35,21 +42,37 @@ def ball(num=16):
     is_head = points.reshape(-1, 3)[faces].mean(1)[:, 2] < 0
     order = np.argsort(is_head, kind="stable")
     uv = np.stack([u, v], -1).reshape(-1, 2)
+    points, faces = 0.08 * points.reshape(-1, 3), faces[order]
+    # A plate that is folded away into one point until a test spreads it; see `spread_plate`.
+    points = np.concatenate([points, np.zeros((4, 3))])
+    plate = len(points) - 4 + np.array([[0, 1, 2], [0, 2, 3]])
     mesh = renderer.HeadMesh(
-        *(jnp.asarray(x) for x in (faces[order], uv.astype(np.float32), faces[order])),
-        face_part=jnp.asarray(is_head[order], jnp.int32),
+        faces=jnp.asarray(np.concatenate([faces, plate]), jnp.int32),
+        uv=jnp.asarray(uv, jnp.float32),
+        uv_faces=jnp.asarray(np.concatenate([faces, [[0, 1, 2]] * 2]), jnp.int32),
+        face_part=jnp.asarray(np.append(is_head[order], [1, 1]), jnp.int32),
     )
-    return mesh, jnp.asarray(0.08 * points.reshape(-1, 3), jnp.float32)
+    return mesh, jnp.asarray(points, jnp.float32)
+
+
+def spread_plate(points):
+    """Puts a plate of 4 cm beside the ball, at its left (+X), facing it."""
+    corners = jnp.array([[0.2, -1, 1], [0.2, 1, 1], [0.2, 1, -1], [0.2, -1, -1]])
+    return points.at[-4:].set(corners * jnp.array([1.0, 0.02, 0.02]))
 
 
 MESH, POINTS = ball()
 ASSETS = renderer.plain_assets()
 
 
-def render(light=WHITE, camera=CAMERA, assets=ASSETS, **options):
+OPEN = jnp.ones(POINTS.shape[0])
+
+
+def render(light=WHITE, camera=CAMERA, assets=ASSETS, points=POINTS, occlusion=OPEN, **options):
     return renderer.render_head(
-        MESH, assets, POINTS, camera, light, height=SIZE, width=SIZE, **options
-    )
+        MESH, assets, points, camera, light,
+        height=SIZE, width=SIZE, occlusion=occlusion, **options,
+    )  # fmt: skip
 
 
 def test_white_ball_in_white_light_disappears_before_a_white_background():
@@ -65,8 +88,7 @@ def test_white_ball_in_white_light_disappears_before_a_white_background():
 def test_edges_are_blended_with_the_background():
     alpha = np.asarray(render().alpha)
     assert np.any((alpha > 0) & (alpha < 1))
-    image = render(background=(0.0, 0.0, 1.0)).image
-    np.testing.assert_allclose(image[0, 0], [0, 0, 1])
+    np.testing.assert_allclose(render(background=(0.0, 0.0, 1.0)).image[0, 0], [0, 0, 1])
 
 
 def test_light_from_the_subjects_left_brightens_the_right_of_the_picture():
@@ -85,15 +107,13 @@ def test_camera_behind_sees_the_head_part():
 
 def test_tangent_space_normals_tilt_the_shading():
     """A map that leans up (+Y in glTF) brightens under light from above."""
-    top = Light(jnp.zeros((9, 3)), jnp.array([[0.0, 1.0, 0.0]]), jnp.ones((1, 3)))
-    lean = jnp.broadcast_to(jnp.array([0.0, 0.6, 0.8]), (4, 4, 3))
-    plain = render(top, shadows=False).image[SIZE // 2, SIZE // 2]
-    up = render(top, assets=ASSETS._replace(face_normal=lean), shadows=False)
-    down = render(
-        top, assets=ASSETS._replace(face_normal=lean * jnp.array([1, -1, 1])), shadows=False
+    above = Light(jnp.zeros((9, 3)), jnp.array([[0.0, 0.6, 0.8]]), jnp.ones((1, 3)))
+    lean = jnp.broadcast_to(jnp.array([0.0, 0.5, 0.866]), (4, 4, 3))
+    level, up, down = (
+        render(above, assets=ASSETS._replace(face_normal=normal)).image[SIZE // 2, SIZE // 2]
+        for normal in (ASSETS.face_normal, lean, lean * jnp.array([1, -1, 1]))
     )
-    center = SIZE // 2, SIZE // 2
-    assert up.image[center].min() > plain.max() > down.image[center].max() - 1e-6
+    assert np.all(up > level) and np.all(level > down)
 
 
 def test_texture_is_rendered_where_its_uv_say():
@@ -110,22 +130,30 @@ def test_texture_is_rendered_where_its_uv_say():
     np.testing.assert_allclose(middle, [0.5, 0.5], atol=0.03)
 
 
-def test_shadows_and_occlusion_only_darken():
-    light = named_lights()["studio"]
+def test_occlusion_darkens():
+    light = named_lights()["overcast"]
     openness = mesh_occlusion(POINTS, MESH.faces, num_directions=16, size=64)
-    plain, occluded = (
-        render(light, shadows=False),
-        render(light, shadows=False, occlusion=openness * 0.5),
-    )
-    shadowed = render(light)
-    assert np.all(occluded.image <= plain.image + 1e-5)
-    assert np.all(shadowed.image <= plain.image + 1e-5)
+    plain, occluded = render(light), render(light, occlusion=openness * 0.5)
     inside = np.asarray(plain.alpha[..., 0]) == 1
+    assert np.all(occluded.image <= plain.image + 1e-5)
     assert occluded.image[inside].mean() < 0.9 * plain.image[inside].mean()
-    # A convex ball casts no shadow on its lit side.
-    assert shadowed.image[inside].mean() > 0.9 * plain.image[inside].mean()
 
 
+def test_plate_casts_a_shadow_on_the_ball_and_only_there():
+    beam = Light(jnp.zeros((9, 3)), jnp.array([[0.9578, 0.0, 0.2873]]), jnp.ones((1, 3)))
+    points = spread_plate(POINTS) + jnp.zeros_like(POINTS).at[-4:, 2].set(0.06)
+    shadowed, lit = render(beam, points=points), render(beam, points=points, shadows=False)
+    ratio = np.asarray(shadowed.image).mean(-1) / np.maximum(np.asarray(lit.image).mean(-1), 1e-3)
+    bright = np.asarray(lit.image).mean(-1) > 0.05
+    assert ratio[SIZE // 2, SIZE // 2 + 7] < 0.2  # Behind the plate, seen from the light.
+    assert ratio[SIZE // 2 - 7, SIZE // 2 + 3] > 0.95
+    assert 0.03 < np.mean(ratio[bright] < 0.5) < 0.5
+    without = render(beam).image
+    bare = render(beam, shadows=False).image
+    np.testing.assert_allclose(without[bright], bare[bright], atol=0.02)
+
+
+@pytest.mark.slow
 def test_gradients_with_respect_to_vertices_textures_and_light_are_finite():
     def loss(points, assets, light):
         out = renderer.render_head(

@@ -166,19 +166,24 @@ function syncControls() {
   $("backdrop").hidden = !inPhoto;
   if (inPhoto && !$("backdrop").src) $("backdrop").src = picture("photo");
   $("split").hidden = !inPhoto;
-  $("hint").hidden = inPhoto;
+  $("hint").hidden = $("grips").hidden = inPhoto;
   document.body.classList.toggle("bare", !settings.ui);
   $("canvas").classList.toggle("in-photo", inPhoto);
   updateSplit();
 }
 
 function updateSplit() {
-  const share = settings.mode === "photo" || $("canvas").hidden ? settings.split : 0;
-  const width = $("stage").clientWidth, [left, , photoWidth] = photoRectangle(width, $("stage").clientHeight);
-  const x = share > 0 ? left + (share / 100) * photoWidth : 0;
-  $("split-range").value = settings.split;
+  const shown = settings.mode === "photo" || $("canvas").hidden;
+  const [left, , width] = photoRectangle($("stage").clientWidth, $("stage").clientHeight);
+  const thumb = 36; // Wide; its middle runs from half of it to the width less half.
+  const x = left + thumb / 2 + (settings.split / 100) * (width - thumb);
+  const range = $("split-range");
+  range.value = settings.split;
+  Object.assign(range.style, { left: `${left}px`, width: `${width}px` });
   $("split-line").style.left = `${x}px`;
-  for (const id of ["canvas", "static-render"]) $(id).style.clipPath = x > 0 ? `inset(0 0 0 ${x}px)` : "none";
+  $("tag-photo").style.left = `${left + 14}px`;
+  $("tag-relit").style.right = `${left + 14}px`;
+  for (const id of ["canvas", "static-render"]) $(id).style.clipPath = shown ? `inset(0 0 0 ${x}px)` : "none";
 }
 
 /** Where the photo lies in a box of this size: [x, y from the bottom, width, height]. */

@@ -116,7 +116,6 @@ class Scene {
     }
     for (const [name, url] of Object.entries(pictures)) this.pictures[name] = await get(url);
     this.white = this.texture(null, [255, 255, 255, 255]);
-    this.grey = this.texture(null, [44, 45, 48, 255]);
   }
 
   /** Draws the depth seen from every light that shines; returns its matrices. */
@@ -184,7 +183,9 @@ class Scene {
       if (frame.faceOnly && !isFace) continue;
       const isSkin = part.name.startsWith("skin");
       for (const [name, texture] of Object.entries(part.textures)) bind(name, texture);
-      bind("picture", isFace && this.pictures[frame.picture] ? this.pictures[frame.picture] : this.grey);
+      const picture = isFace && this.pictures[frame.picture];
+      bind("picture", picture || this.white);
+      gl.uniform1i(at("has_picture"), picture ? 1 : 0);
       bind("mask_map", this.pictures.confidence || this.pictures.mask || this.white);
       gl.uniform1i(at("fade"), frame.faceOnly ? 1 : 0);
       gl.uniform1i(at("has_normal_map"), part.images.normal && part.tangents ? 1 : 0);

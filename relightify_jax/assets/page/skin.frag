@@ -31,6 +31,7 @@ uniform float exposure;
 uniform float shadow_strength;
 uniform int has_normal_map;
 uniform int view;
+uniform int has_picture;
 uniform int fade;                // 1: alpha is the mask.
 
 const float PI = 3.14159265;
@@ -122,7 +123,7 @@ void main() {
   vec3 albedo = linear_from_srgb(texture(base_map, v_uv).rgb);
   float s = texture(specular_map, v_uv).a * specular_factor;
   float open = texture(occlusion_map, v_uv).r;
-  if (view == CLAY) { albedo = vec3(0.5); s = 0.35; }
+  if (view == CLAY || (view == PICTURE && has_picture == 0)) { albedo = vec3(0.5); s = 0.35; }
 
   float f0 = 0.08 * s, nv = clamp(dot(n, v), 0.0, 1.0);
   float reflectance = lobe_albedo(nv, roughness, f0);
@@ -146,7 +147,7 @@ void main() {
   if (view == DIFFUSE) shown = srgb_from_linear(albedo);
   if (view == SPECULAR) shown = vec3(s);
   if (view == NORMALS) shown = n * 0.5 + 0.5;
-  if (view == PICTURE) shown = texture(picture, v_uv).rgb;
+  if (view == PICTURE) shown = has_picture == 1 ? texture(picture, v_uv).rgb : 0.3 * shown;
   // The inside of the shell, seen through the neck, but not slivers of it along an outline.
   if (!gl_FrontFacing) shown *= 1.0 - 0.9 * smoothstep(0.05, 0.3, -dot(geometric, v));
   float alpha = fade == 1 ? smoothstep(0.1, 0.6, texture(mask_map, v_uv).r) : 1.0;

@@ -76,9 +76,7 @@ def inpaint(
     if norm_power not in (1, 2):
         raise ValueError(f"norm_power must be 1 or 2, got {norm_power}.")
 
-    def step(
-        z: jax.Array, inputs: tuple[NoiseLevel, jax.Array]
-    ) -> tuple[jax.Array, None]:
+    def step(z: jax.Array, inputs: tuple[NoiseLevel, jax.Array]) -> tuple[jax.Array, None]:
         level, key_step = inputs
         key_known, key_noise = jax.random.split(key_step)
         gradient, clean = misfit_gradient(denoise_fn, z, known, mask, level, norm_power)

@@ -24,9 +24,7 @@ def inpaint(
 ) -> jax.Array:
     """See `relightify_jax.diffusion.inpainting`; `eta` as in `samplers.ddim_update`."""
 
-    def step(
-        z: jax.Array, inputs: tuple[NoiseLevel, jax.Array]
-    ) -> tuple[jax.Array, None]:
+    def step(z: jax.Array, inputs: tuple[NoiseLevel, jax.Array]) -> tuple[jax.Array, None]:
         level, key_step = inputs
         key_known, key_noise = jax.random.split(key_step)
         noise = jax.random.normal(key_noise, z.shape)
