@@ -29,7 +29,6 @@ help:
 sample: $(VENV)/runtime.stamp
 	@$(BIN)/python -m experiments.sample \
 	    $(if $(PHOTO),--image="$(PHOTO)",--demo) --out="$(OUT)" $(FLAGS)
-	@echo "Open $(OUT)/index.html in a browser and drag the light."
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist=loadfile

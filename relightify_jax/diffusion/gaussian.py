@@ -34,16 +34,16 @@ def fit_gaussian(latents: np.ndarray, num_modes: int) -> GaussianModel:
         num_modes: K; fewer are used if N is smaller.
 
     Returns:
-        Model with NumPy leaves, float32.
+        The model, float32.
     """
     flat = np.asarray(latents, np.float32).reshape(len(latents), -1)
     num_modes = min(num_modes, len(flat) - 1, flat.shape[1])
     modes, values = _leading_modes(flat, num_modes)
     left = np.mean(flat**2, 0) - np.sum(values[:, None] * modes**2, 0)
     return GaussianModel(
-        modes=modes.reshape(num_modes, *latents.shape[1:]),
-        variances=values,
-        remainder=np.maximum(left, _MIN_VARIANCE).reshape(latents.shape[1:]),
+        modes=jnp.asarray(modes.reshape(num_modes, *latents.shape[1:])),
+        variances=jnp.asarray(values),
+        remainder=jnp.asarray(np.maximum(left, _MIN_VARIANCE).reshape(latents.shape[1:])),
     )
 
 

@@ -1,6 +1,6 @@
 """Noise levels of a sampling run, computed in float64 on the host."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,11 +12,11 @@ class NoiseLevel(NamedTuple):
     z = alpha x + sigma eps with alpha^2 + sigma^2 = 1.
     """
 
-    time: jax.Array | np.ndarray  # ln(sigma / alpha), the network's clock.
-    alpha: jax.Array | np.ndarray
-    sigma: jax.Array | np.ndarray
-    alpha_next: jax.Array | np.ndarray  # 1 on the last step.
-    sigma_next: jax.Array | np.ndarray  # 0 on the last step.
+    time: jax.Array  # ln(sigma / alpha), the network's clock.
+    alpha: jax.Array
+    sigma: jax.Array
+    alpha_next: jax.Array  # 1 on the last step.
+    sigma_next: jax.Array  # 0 on the last step.
 
 
 def karras_sigmas(
@@ -51,7 +51,7 @@ def cosine_sigmas(num_steps: int, sigma_min: float = 0.02, sigma_max: float = 80
 
 
 def noise_levels(sigmas: np.ndarray) -> NoiseLevel:
-    """Table (S,) float32 of the steps between decreasing noise-to-signal ratios.
+    """Table (S,) of the steps between decreasing ratios, NumPy float32.
 
     Args:
         sigmas: (S + 1,), strictly decreasing, e.g. from `karras_sigmas`.
@@ -64,5 +64,5 @@ def noise_levels(sigmas: np.ndarray) -> NoiseLevel:
         raise ValueError("Noise levels must decrease strictly and end at 0 or above.")
     alpha = 1.0 / np.sqrt(1.0 + sigmas**2)
     sigma = sigmas * alpha
-    columns = (np.log(sigmas[:-1]), alpha[:-1], sigma[:-1], alpha[1:], sigma[1:])
+    columns: tuple[Any, ...] = (np.log(sigmas[:-1]), alpha[:-1], sigma[:-1], alpha[1:], sigma[1:])
     return NoiseLevel(*(column.astype(np.float32) for column in columns))

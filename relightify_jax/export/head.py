@@ -20,6 +20,7 @@ from relightify_jax.export.head_texture import (
     extend_vertex_colors,
     feather,
     mottle,
+    resolved,
     vertex_averages,
 )
 from relightify_jax.export.materials import Material, tangent_normals
@@ -122,8 +123,13 @@ def head_assets(head: Head) -> HeadAssets:
 
 def _bake_occlusion(part: MeshPart, occlusion: np.ndarray) -> np.ndarray:
     """Ambient occlusion (r, r, 1) in the tile of a part."""
-    atlas = build_uv_atlas(part.uv, part.faces, _OCCLUSION_SIZE, max_overlap=_MAX_OVERLAP)
-    return bake_vertex_colors(atlas, part.faces, occlusion[part.vertex][:, None])
+    baked = []
+    # Of triangles that share a texel (the tongue's two sides) the first one counts, so both
+    # orders are averaged.
+    for faces in (part.faces, part.faces[::-1]):
+        atlas = build_uv_atlas(part.uv, faces, _OCCLUSION_SIZE, max_overlap=_MAX_OVERLAP)
+        baked.append(bake_vertex_colors(atlas, faces, occlusion[part.vertex][:, None]))
+    return (baked[0] + baked[1]) / 2
 
 
 def _skin_colors(
@@ -185,7 +191,10 @@ def _head_material(
     attributes = np.concatenate([colors, points, distance[:, None]], axis=-1)
     baked = bake_vertex_colors(atlas, faces["head"], attributes)
     skin, place, distance = baked[..., :4], baked[..., 4:7], baked[..., 7]
-    noise = 0.6 * mottle(place, 0.02, seed=1) + 0.4 * mottle(place, 0.002, seed=2)
+    noise = sum(
+        weight * mottle(place, cell, seed) * resolved(place, cell)
+        for seed, (weight, cell) in enumerate(((0.6, 0.02), (0.4, 0.002)))
+    )
     noise = feather(noise[..., None], np.zeros(1), distance)
     # Skin varies along the blood axis: green and blue more than red.
     tint = 1.0 + noise * np.array([0.08, 0.14, 0.14, 0.1])

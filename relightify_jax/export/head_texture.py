@@ -141,6 +141,21 @@ def mottle(points: np.ndarray, cell: float, seed: int) -> np.ndarray:
     return total / 0.875
 
 
+def resolved(points: np.ndarray, cell: float) -> np.ndarray:
+    """How well a map resolves features of `cell` metres: 1 from four texels on, 0 below one.
+
+    Args:
+        points: (R, R, 3) position of each texel in metres.
+        cell: Metres.
+
+    Returns:
+        (R, R) in [0, 1].
+    """
+    steps = [np.linalg.norm(step, axis=-1) for step in np.gradient(points, axis=(0, 1))]
+    texels = cell / np.maximum(np.maximum(*steps), 1e-6)
+    return np.clip((texels - 1.0) / 3.0, 0.0, 1.0)
+
+
 def bake_vertex_colors(atlas: UVAtlas, faces: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """Rasterizes vertex colours (V, C) into the tile of a part: (R, R, C) float32."""
     baked = np.asarray(_sample_atlas(atlas, faces, np.asarray(colors, np.float32)))

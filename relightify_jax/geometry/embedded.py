@@ -6,10 +6,11 @@ makes it smooth. The shapes are from MakeHuman (CC0 1.0).
 Space: metres, +Y up, the face looks along +Z, +X is the subject's left. The origin is the
 middle between the centres of the eyeballs of the mean.
 
-Eyes: each eyeball's tile is Lambert's azimuthal map of the sphere around +Z, seen from the
-front: the point at angle a from +Z lies at radius 0.5 sin(a / 2) / sin(60 deg) from the
-tile's middle (0.5, 0.5), +X to +u, +Y to -v. `EYE_IRIS_RADIUS` is the radius of the iris in
-the tile; the sphere ends at 120 deg, the tile's inscribed circle.
+Eyes: each eyeball's tile is Lambert's azimuthal map of the sphere around the gaze (+Z, 3
+degrees down), seen from the front: the point at angle a from the gaze lies at radius
+0.5 sin(a / 2) / sin(60 deg) from the tile's middle (0.5, 0.5), +X to +u, +Y to -v.
+`EYE_IRIS_RADIUS` is the radius of the iris in the tile; the sphere ends near 112 degrees,
+inside the tile's inscribed circle.
 
 Expressions are named as ARKit's 52 blend shapes. "mouthClose" is a corrective of "jawOpen",
 as in ARKit: its coefficient must not exceed that of jawOpen.

@@ -2,7 +2,7 @@
 
 One autoencoder compresses the texture and another the reflectance, so that a mask can
 touch the texture alone. They work on standardised residuals to the mean face (see
-`relightify_jax.prior.encoding`), which are about N(0, 1).
+`relightify_jax.prior.encoding`), which are about unit size.
 """
 
 from collections.abc import Mapping
@@ -107,7 +107,7 @@ class LocalEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Maps x (B, H, W, C) to a correction and a log variance (B, H/8, W/8, Z)."""
-        conv = {"forward_vjp": self.forward_vjp, "dtype": self.dtype}
+        conv: dict[str, Any] = {"forward_vjp": self.forward_vjp, "dtype": self.dtype}
         h = blocks.space_to_depth(x, _STEM)
         for i in range(_NUM_STEM_CONVS):
             h = nn.silu(blocks.Conv(self.features, **conv, name=f"stem_{i}")(h))
@@ -138,7 +138,7 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, linear: jax.Array) -> jax.Array:
         """Corrects `linear` (B, 8 h, 8 w, out_features) given z (B, h, w, Z)."""
-        kind = {"forward_vjp": self.forward_vjp, "dtype": self.dtype}
+        kind: dict[str, Any] = {"forward_vjp": self.forward_vjp, "dtype": self.dtype}
         coarse, fine = self.features
         h = blocks.Conv(coarse, **kind, name="conv_in")(z)
         for i in range(self.num_blocks):
@@ -205,7 +205,21 @@ class KLAutoencoder(nn.Module):
         return self.decode(posterior.sample(key)), posterior
 
 
+def encode(module: KLAutoencoder, params: Any, x: jax.Array) -> Posterior:
+    """`KLAutoencoder.encode` of a module with its parameters."""
+    result: Any = module.apply({"params": params}, x, method=KLAutoencoder.encode)
+    return result
+
+
+def decode(module: KLAutoencoder, params: Any, z: jax.Array) -> jax.Array:
+    """`KLAutoencoder.decode` of a module with its parameters."""
+    result: Any = module.apply({"params": params}, z, method=KLAutoencoder.decode)
+    return result
+
+
 def build_autoencoder(spec: Mapping[str, Any]) -> KLAutoencoder:
     """Builds the module from a mapping of its attributes (lists become tuples)."""
-    values = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in spec.items()}
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in spec.items()
+    }
     return KLAutoencoder(**values)

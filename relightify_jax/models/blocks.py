@@ -1,5 +1,7 @@
 """Building blocks shared by the autoencoders and the denoiser (NHWC)."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -152,7 +154,7 @@ class ResBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, emb: jax.Array) -> jax.Array:
         """Maps x (B, H, W, C) and emb (B, D) to (B, H, W, features)."""
-        conv = {"forward_vjp": self.forward_vjp, "dtype": self.dtype}
+        conv: dict[str, Any] = {"forward_vjp": self.forward_vjp, "dtype": self.dtype}
         h = nn.GroupNorm(self.groups, dtype=self.dtype, name="norm_in")(x)
         h = Conv(self.features, **conv, name="conv_in")(nn.silu(h))
         h = nn.GroupNorm(self.groups, dtype=self.dtype, name="norm_out")(h)
@@ -169,7 +171,7 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention over all positions, residual (Vaswani et al. 2017).
 
     Attributes:
-        head_dim: Channels per head; must divide the channels.
+        head_dim: Channels per head, at most; must divide the channels if fewer.
         groups: Channel groups of the normalisation.
         dtype: Compute type; the softmax is float32.
     """
@@ -184,7 +186,8 @@ class SelfAttention(nn.Module):
         b, h, w, c = x.shape
         y = nn.GroupNorm(self.groups, dtype=self.dtype, name="norm")(x)
         qkv = Conv(3 * c, 1, dtype=self.dtype, name="qkv")(y)
-        qkv = qkv.reshape(b, h * w, 3, c // self.head_dim, self.head_dim)
+        head_dim = min(self.head_dim, c)
+        qkv = qkv.reshape(b, h * w, 3, c // head_dim, head_dim)
         y = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
         y = Conv(c, 1, zero_init=True, dtype=self.dtype, name="out")(y.reshape(b, h, w, c))
         return x + y

@@ -106,7 +106,15 @@ class UNet(nn.Module):
         return blocks.SelfAttention(groups=self.groups, dtype=self.dtype, name=name)(h)
 
 
+def predict(module: UNet, params: Any, x: jax.Array, time: jax.Array) -> jax.Array:
+    """Output of a module with its parameters; see `UNet.__call__`."""
+    result: Any = module.apply({"params": params}, x, time)
+    return result
+
+
 def build_unet(spec: Mapping[str, Any]) -> UNet:
     """Builds the module from a mapping of its attributes (lists become tuples)."""
-    values = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in spec.items()}
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in spec.items()
+    }
     return UNet(**values)

@@ -6,13 +6,12 @@ its own encoder, so a mask can touch the texture alone.
 
 from typing import Any
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 
 from relightify_jax.core.uv_layout import UVMaps, split_maps
-from relightify_jax.models import KLAutoencoder
+from relightify_jax.models import KLAutoencoder, autoencoder
 from relightify_jax.models.autoencoder import DOWNSAMPLING, ENCODER_MARGIN
 from relightify_jax.prior import encoding
 from relightify_jax.prior.encoding import MapStatistics
@@ -53,30 +52,24 @@ class FaceCodec(flax.struct.PyTreeNode):
 
     def encode_texture(self, residual: jax.Array) -> jax.Array:
         """Standardised texture (B, H, W, 3) to latents (B, H/8, W/8, Zt)."""
-        variables = {"params": self.params["texture"]}
-        method = KLAutoencoder.encode
-        return self.texture.apply(variables, residual, method=method).mean
+        return autoencoder.encode(self.texture, self.params["texture"], residual).mean
 
     def encode(self, residual: jax.Array) -> jax.Array:
         """Standardised maps (B, H, W, 10) to face latents (B, H/8, W/8, Z)."""
         texture = self.encode_texture(residual[..., :NUM_TEXTURE_CHANNELS])
-        reflectance = self.reflectance.apply(
-            {"params": self.params["reflectance"]},
-            residual[..., NUM_TEXTURE_CHANNELS:],
-            method=KLAutoencoder.encode,
-        ).mean
+        rest = residual[..., NUM_TEXTURE_CHANNELS:]
+        params = self.params["reflectance"]
+        reflectance = autoencoder.encode(self.reflectance, params, rest).mean
         return jnp.concatenate([texture, reflectance], axis=-1)
 
     def decode(self, latents: jax.Array) -> jax.Array:
         """Face latents (B, h, w, Z) to standardised maps (B, 8 h, 8 w, 10)."""
         split = self.texture.latent_features
-
-        def half(module: nn.Module, name: str, z: jax.Array) -> jax.Array:
-            return module.apply({"params": self.params[name]}, z, method=KLAutoencoder.decode)
-
-        texture = half(self.texture, "texture", latents[..., :split])
-        reflectance = half(self.reflectance, "reflectance", latents[..., split:])
-        return jnp.concatenate([texture, reflectance], axis=-1)
+        parts = [
+            autoencoder.decode(self.texture, self.params["texture"], latents[..., :split]),
+            autoencoder.decode(self.reflectance, self.params["reflectance"], latents[..., split:]),
+        ]
+        return jnp.concatenate(parts, axis=-1)
 
     def maps_from_latents(self, latents: jax.Array) -> UVMaps:
         """Face latents (B, h, w, Z) to linear UV maps (B, H, W, .)."""

@@ -2,7 +2,7 @@
 
 Texture and albedo are sRGB encoded, so that an error on dark skin weighs as much as
 the same visible error on light skin. Then the mean face is subtracted per texel and
-each kind of map is divided by its spread: the networks see numbers of about N(0, 1)
+each kind of map is divided by its spread: the networks see numbers of about unit size
 and need not learn where the lips are.
 """
 
@@ -14,6 +14,10 @@ import numpy as np
 
 from relightify_jax.core import color, numerics
 from relightify_jax.core.uv_layout import UV_CHANNELS
+
+# Spread of each kind of map as the networks see it. More means more of the code and of
+# the loss: errors of albedo are the easiest to see, specular albedo is mostly noise.
+_IMPORTANCE = {"texture": 1.0, "diffuse_albedo": 1.5, "normals": 1.0, "specular_albedo": 0.4}
 
 
 class MapStatistics(NamedTuple):
@@ -40,7 +44,7 @@ def maps_from_perceptual(stack: jax.Array) -> jax.Array:
 
 
 def standardize_maps(statistics: MapStatistics, stack: jax.Array) -> jax.Array:
-    """Perceptual maps (..., H, W, 10) to residuals of about N(0, 1)."""
+    """Perceptual maps (..., H, W, 10) to residuals of about unit size."""
     mean, scale = _broadcast(statistics, stack.ndim)
     return (stack - mean) / scale
 
@@ -65,6 +69,7 @@ def statistics_from_moments(mean: np.ndarray, mean_square: np.ndarray) -> MapSta
     """
     variance = np.maximum(mean_square - mean**2, 0.0)
     scale = np.ones(mean.shape[-1], np.float32)
-    for channels in UV_CHANNELS.values():
-        scale[channels] = np.sqrt(variance[..., channels].mean()) + 1e-4
-    return MapStatistics(mean.astype(np.float32), scale)
+    for name, channels in UV_CHANNELS.items():
+        spread = np.sqrt(variance[..., channels].mean()) + 1e-4
+        scale[channels] = spread / _IMPORTANCE[name]
+    return MapStatistics(jnp.asarray(mean, jnp.float32), jnp.asarray(scale))

@@ -10,7 +10,7 @@ import numpy as np
 from relightify_jax.diffusion import gaussian, parameterization, preconditioning
 from relightify_jax.diffusion.gaussian import GaussianModel
 from relightify_jax.diffusion.schedules import NoiseLevel
-from relightify_jax.models import UNet
+from relightify_jax.models import UNet, unet
 from relightify_jax.prior.codec import FaceCodec
 
 
@@ -57,7 +57,7 @@ class Prior(flax.struct.PyTreeNode):
         """Estimates x (B, h, w, Z) from y = x + sigma eps; see `preconditioning`."""
 
         def network(inputs: jax.Array, time: jax.Array) -> jax.Array:
-            return self.denoiser.apply({"params": self.params}, inputs, time)
+            return unet.predict(self.denoiser, self.params, inputs, time)
 
         return preconditioning.denoise(network, self.gaussian, y, sigma)
 

@@ -128,7 +128,7 @@ def _write(
     notes: Mapping[str, Any],
 ) -> None:
     flat = flax.traverse_util.flatten_dict(jax.device_get(dict(arrays)), sep="/")
-    out = {
+    out: dict[str, Any] = {
         name: np.asarray(value, np.float32 if name.endswith(_FLOAT32) else np.float16)
         for name, value in flat.items()
     }

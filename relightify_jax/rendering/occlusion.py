@@ -136,6 +136,7 @@ def sh_transfer(normals: jax.Array, directions: jax.Array, visibility: jax.Array
     return matmul(cosine.T, sh_basis(directions)) * (4 / directions.shape[0])
 
 
+@functools.partial(jax.jit, static_argnames=("num_directions", "size"))
 def mesh_occlusion(
     points: jax.Array, faces: jax.Array, num_directions: int = 64, size: int = 256
 ) -> jax.Array:

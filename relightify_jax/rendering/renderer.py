@@ -83,7 +83,7 @@ def plain_assets(
     fill = lambda color, side: jnp.broadcast_to(jnp.array(color, jnp.float32), (side, side, 3))  # noqa: E731
     return HeadAssets(
         face_diffuse=fill(skin, size),
-        face_specular=jnp.full((size, size, 1), SKIN_SPECULAR_ALBEDO),
+        face_specular=jnp.full((size, size, 1), SKIN_SPECULAR_ALBEDO, jnp.float32),
         face_normal=fill((0.0, 0.0, 1.0), size),
         head_diffuse=fill(skin, 4),
         eye_diffuse=fill((0.55, 0.5, 0.46), 4),

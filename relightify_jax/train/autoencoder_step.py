@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from relightify_jax.core import rng
 from relightify_jax.core.uv_layout import UV_CHANNELS
-from relightify_jax.models import KLAutoencoder
+from relightify_jax.models import KLAutoencoder, autoencoder
 from relightify_jax.train import optimizers
 from relightify_jax.train.state import TrainState, apply_gradients, jit_step
 
@@ -89,11 +89,13 @@ def make_autoencoder_step(
     def loss_fn(
         params: dict[str, Any], maps: jax.Array, key: jax.Array
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        loss, metrics = jnp.zeros(()), {}
+        loss = jnp.zeros(())
+        metrics: dict[str, jax.Array] = {}
         for name, module in modules.items():
             target = maps[..., PARTS[name]]
-            variables = {"params": params[name]}
-            output, posterior = module.apply(variables, target, rng.stream(key, name))
+            posterior = autoencoder.encode(module, params[name], target)
+            latents = posterior.sample(rng.stream(key, name))
+            output = autoencoder.decode(module, params[name], latents)
             reconstruction = reconstruction_loss(name, output, target, gradient_weight)
             kl = posterior.kl()
             loss += reconstruction + kl_weight * kl
@@ -121,20 +123,12 @@ def make_autoencoder_evaluation(modules: Modules) -> Callable[..., Any]:
     """
 
     def evaluate(params: dict[str, Any], maps: jax.Array, scale: jax.Array) -> dict[str, jax.Array]:
-        error = jnp.concatenate(
-            [
-                module.apply(
-                    {"params": params[name]},
-                    module.apply(
-                        {"params": params[name]}, maps[..., PARTS[name]], method="encode"
-                    ).mean,
-                    method="decode",
-                )
-                - maps[..., PARTS[name]]
-                for name, module in modules.items()
-            ],
-            axis=-1,
-        )
+        errors = []
+        for name, module in modules.items():
+            target = maps[..., PARTS[name]]
+            latents = autoencoder.encode(module, params[name], target).mean
+            errors.append(autoencoder.decode(module, params[name], latents) - target)
+        error = jnp.concatenate(errors, axis=-1)
         error = error * scale[None, None, None]
         return {k: jnp.mean(error[..., v] ** 2) for k, v in UV_CHANNELS.items()}
 

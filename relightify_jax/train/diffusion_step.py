@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from relightify_jax.core import rng
 from relightify_jax.diffusion import losses, preconditioning
 from relightify_jax.diffusion.gaussian import GaussianModel
-from relightify_jax.models import UNet
+from relightify_jax.models import UNet, unet
 from relightify_jax.train import optimizers
 from relightify_jax.train.state import TrainState, apply_gradients, jit_step
 
@@ -35,7 +35,7 @@ def _losses(
     sigma: jax.Array,
 ) -> jax.Array:
     def network(inputs: jax.Array, time: jax.Array) -> jax.Array:
-        return module.apply({"params": params}, inputs, time)
+        return unet.predict(module, params, inputs, time)
 
     return losses.denoising_losses(
         lambda y, s: preconditioning.denoise(network, gaussian, y, s),

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import struct
 import zlib
@@ -54,8 +55,6 @@ def test_8_bit_pixels_survive_linear_and_back():
 def test_digest_is_of_the_file(tmp_path):
     path = save(tmp_path / "a.png", COLORS)
     loaded = photo.load_photo(path)
-    import hashlib
-
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert loaded.path == str(path)
 
@@ -230,9 +229,9 @@ def test_first_frame_of_an_animation(tmp_path):
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("size", [(90, 120), (900, 1200)])
 def test_large_photo_keeps_its_mean_light(tmp_path, suffix, size):
-    rows, columns = np.indices(size)
-    # Fine stripes: a mean of sRGB steps instead of light would be a quarter, not a half.
-    pixels = np.where((columns // 4 % 2)[..., None] > 0, 255, 0).repeat(3, -1).astype(np.uint8)
+    # Fine stripes: a mean of sRGB steps instead of light would be a fifth, not a half.
+    stripes = np.where(np.indices(size)[1] // 4 % 2 > 0, 255, 0).astype(np.uint8)
+    pixels = stripes[..., None].repeat(3, -1)
     path = save(tmp_path / f"a.{suffix}", pixels, **({"quality": 95} if suffix == "jpg" else {}))
     loaded = photo.load_photo(path, max_side=60)
     assert loaded.linear.shape == (45, 60, 3)

@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 from jax import lax
 
-from relightify_jax.models import KLAutoencoder, UNet, blocks
+from relightify_jax.models import KLAutoencoder, UNet, blocks, fit_patch_basis
+from relightify_jax.models import autoencoder as autoencoder_module
 from relightify_jax.models.autoencoder import DOWNSAMPLING, ENCODER_MARGIN
 
 TINY = dict(encoder_features=8, decoder_features=(8, 8), num_blocks=1, full_size_features=4)
+
+
+def perturb(variables):
+    """Fresh networks are silent; random weights everywhere let them speak."""
+    leaves, tree = jax.tree.flatten(variables)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    moved = [v + 0.1 * jax.random.normal(k, v.shape) for v, k in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(tree, moved)
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +26,7 @@ def autoencoder():
     module = KLAutoencoder(3, 2, **TINY)
     x = jax.random.normal(jax.random.key(0), (1, 64, 64, 3))
     variables = jax.jit(module.init)(jax.random.key(1), x, jax.random.key(2))
-    return module, variables, x
+    return module, perturb(variables), x
 
 
 def test_autoencoder_keeps_the_size(autoencoder):
@@ -84,10 +93,7 @@ def test_unet_starts_silent_and_depends_on_input_and_time_after_a_change():
     variables = jax.jit(module.init)(jax.random.key(1), x, time)
     apply = jax.jit(module.apply)
     np.testing.assert_array_equal(apply(variables, x, time), np.zeros((2, 8, 8, 3)))
-    leaves, tree = jax.tree.flatten(variables)
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    moved = [v + 0.1 * jax.random.normal(k, v.shape) for v, k in zip(leaves, keys, strict=True)]
-    variables = jax.tree.unflatten(tree, moved)
+    variables = perturb(variables)
     out = apply(variables, x, time)
     assert float(jnp.abs(apply(variables, x, time + 1) - out).max()) > 1e-4
     assert float(jnp.abs(apply(variables, x + 1, time) - out).max()) > 1e-4
@@ -97,3 +103,21 @@ def test_unet_refuses_sizes_it_cannot_halve():
     module = UNet(3, features=(8, 8), groups=4)
     with pytest.raises(ValueError, match="halved"):
         module.init(jax.random.key(0), jnp.zeros((1, 5, 4, 6)), jnp.zeros(1))
+
+
+def test_patch_basis_reconstructs_what_it_was_fitted_to():
+    """Four kinds of patches need four components, and no more."""
+    random = np.random.default_rng(0)
+    kinds = random.normal(size=(4, 8, 8, 3))
+    weights = random.normal(size=(6, 2, 2, 4))
+    maps = np.einsum("nijk,kabc->niajbc", weights, kinds).reshape(6, 16, 16, 3)
+    kernel = jnp.asarray(fit_patch_basis(maps.astype(np.float32), 4))
+    np.testing.assert_allclose(kernel.T @ kernel, np.eye(4), atol=1e-5)
+    module = KLAutoencoder(3, 4, **TINY)
+    x = jnp.asarray(maps, jnp.float32)
+    params = jax.jit(module.init)(jax.random.key(0), x, jax.random.key(1))["params"]
+    params["basis"]["kernel"] = kernel
+    fresh = autoencoder_module.decode(
+        module, params, autoencoder_module.encode(module, params, x).mean
+    )
+    np.testing.assert_allclose(fresh, x, atol=1e-4)
