@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
@@ -105,7 +104,7 @@ def _write_pictures(
     settings: ConfigDict,
 ) -> dict[str, bytes]:
     """Writes `renders/` and returns the pictures of the page as WebP files by name."""
-    studio = Studio(resources.model, face.fit.points, head)
+    studio = Studio(resources.model, face.fit.points, face.occlusion, head)
     lights = named_lights()
     size = settings.size
     crop = crop_around(np.asarray(face.landmarks.points)[:, :2], _PORTRAIT_MARGIN, size)

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict, config_flags
 from experiments import cli, contact_sheet, training_data
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.uv_layout import split_maps
-from relightify_jax.models import build_autoencoder, fit_patch_basis
+from relightify_jax.models import build_autoencoder, fit_patch_code
 from relightify_jax.prior import encoding, store
 from relightify_jax.prior.codec import FaceCodec
 from relightify_jax.prior.encoding import MapStatistics
@@ -41,7 +41,7 @@ _DISTRIBUTED = flags.DEFINE_enum(
     "distributed", "auto", distributed.MODES, "How processes find each other."
 )
 
-_BASIS_FACES = 256  # Faces that give the patch bases, a thousand patches each.
+_CODE_FACES = 256  # Faces that give the linear codes, a thousand patches each.
 
 
 def psnr(mean_square: float) -> float:
@@ -80,12 +80,12 @@ def train(config: ConfigDict, data: str, workdir: str, minutes: float | None, ki
         clip_norm=config.train.clip_norm,
     )
     trained = {name: modules[name] for name in names}
-    bases = {
-        name: fit_patch_basis(maps[:_BASIS_FACES, ..., channels], modules[name].latent_features)
+    codes = {
+        name: fit_patch_code(maps[:_CODE_FACES, ..., channels], modules[name].latent_features)
         for name, channels in autoencoder_step.PARTS.items()
     }
     state, shardings = make_state(
-        lambda key: autoencoder_step.init_params(trained, key, bases),
+        lambda key: autoencoder_step.init_params(trained, key, codes),
         optimizer,
         config.seed,
         mesh,
@@ -93,7 +93,7 @@ def train(config: ConfigDict, data: str, workdir: str, minutes: float | None, ki
     untrained = autoencoder_step.init_params(
         {n: m for n, m in modules.items() if n not in names},
         jax.random.key(config.seed),
-        bases,
+        codes,
     )
     codec = FaceCodec(
         texture=modules["texture"],

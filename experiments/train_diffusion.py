@@ -77,7 +77,9 @@ def write_samples(path: pathlib.Path, prior: Prior, num: int, num_steps: int) ->
     """Writes `num` faces that the prior invents."""
     levels = schedules.noise_levels(schedules.karras_sigmas(num_steps))
     key_start, key = jax.random.split(jax.random.key(0))
-    maps = draw_faces(prior, key, prior.start(key_start, num, levels), levels)
+    nothing = np.zeros(prior.codec.latent_shape, np.float32)
+    start = prior.start(key_start, num, levels, nothing, nothing)
+    maps = draw_faces(prior, key, start, levels)
     rows = contact_sheet.rows_from_maps(maps)
     half = len(rows) // 2 if num % 2 == 0 else len(rows)
     contact_sheet.write_sheet(path, [rows[:half], rows[half:]] if half < len(rows) else [rows])

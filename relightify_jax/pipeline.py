@@ -20,6 +20,7 @@ from relightify_jax.fitting.fit import FitResult, fit_image
 from relightify_jax.fitting.relight_estimate import estimate_light
 from relightify_jax.fitting.skin_mask import keep_skin
 from relightify_jax.fitting.unwrap import Observation, unwrap_texture
+from relightify_jax.geometry.camera import camera_position
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.model_files import load_face_model
 from relightify_jax.geometry.morphable_model import MorphableModel
@@ -36,6 +37,7 @@ from relightify_jax.prior import (
     merge_normals,
     transfer_detail,
 )
+from relightify_jax.rendering.occlusion import mesh_occlusion
 
 UV_SIZES = (256, 512)
 
@@ -69,6 +71,7 @@ class RelightableFace(NamedTuple):
     maps: UVMaps  # The completion that agrees best with the photo, (R, R, C).
     samples: UVMaps  # Every completion of the prior, (S, P, P, C), P its own resolution.
     light: jax.Array  # (9, 3) SH radiance in model space that explains the photo.
+    occlusion: jax.Array  # (V,) ambient occlusion of the posed head, 1 = open.
     notes: tuple[str, ...]  # What the user should know, in plain sentences.
 
 
@@ -130,12 +133,12 @@ def reconstruct_face(
         observation = unwrap_face(resources, photo, fit)
     with progress("inpaint"):
         maps, samples = inpaint_face(resources, observation, fit, key, options or InpaintOptions())
-        light = estimate_light(
-            observation.texture, observation.confidence, maps.diffuse_albedo, maps.normals
-        )
-        jax.block_until_ready(light)
+        jax.block_until_ready(maps)
+    with progress("light"):
+        occlusion = mesh_occlusion(fit.points, resources.model.faces)
+        light = estimate_face_light(resources, observation, fit, maps, occlusion)
     return RelightableFace(
-        landmarks, fit, observation, maps, samples, light, (*notes, *fit.notes)
+        landmarks, fit, observation, maps, samples, light, occlusion, (*notes, *fit.notes)
     )
 
 
@@ -150,6 +153,35 @@ def unwrap_face(resources: Resources, photo: np.ndarray, fit: FitResult) -> Obse
         face_part=resources.model.face_part,
     )
     return keep_skin(observation, resources.model, resources.atlas, fit)
+
+
+def estimate_face_light(
+    resources: Resources,
+    observation: Observation,
+    fit: FitResult,
+    maps: UVMaps,
+    occlusion: jax.Array,
+) -> jax.Array:
+    """The light (9, 3) under which the inferred skin looks as it does in the photo.
+
+    Args:
+        resources: From `load_resources`.
+        observation: What the photo shows.
+        fit: The fit.
+        maps: The inferred maps.
+        occlusion: (V,) ambient occlusion.
+    """
+    faces = resources.model.faces
+    # The posed surface: a smile turns the cheeks' normals.
+    normals = sample_atlas(resources.atlas, faces, vertex_normals(fit.points, faces))
+    return estimate_light(
+        observation.texture,
+        observation.confidence,
+        maps.diffuse_albedo,
+        normals,
+        camera_position(fit.camera),
+        sample_atlas(resources.atlas, faces, occlusion[:, None]),
+    )
 
 
 def inpaint_face(
@@ -170,9 +202,7 @@ def inpaint_face(
     """
     prior = resources.prior
     small = _shrink(observation, prior.codec.uv_size)
-    samples = complete_maps(
-        prior, key, small.texture, small.confidence, **options._asdict()
-    )
+    samples = complete_maps(prior, key, small.texture, small.confidence, **options._asdict())
     errors = completion_errors(samples, small.texture, small.confidence)
     best = jax.tree.map(lambda maps: maps[jnp.argmin(errors)], samples)
     normals = vertex_normals(fit.neutral_points, resources.model.faces)

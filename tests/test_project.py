@@ -1,6 +1,7 @@
 """What surrounds the code: requirements, lock, package, README commands, notices."""
 
 import ast
+import functools
 import importlib.util
 import pathlib
 import re
@@ -54,7 +55,8 @@ def import_name(requirement: Requirement) -> str | None:
     return IMPORT_NAMES.get(name, name)
 
 
-def imported_packages(folders) -> set[str]:
+@functools.cache
+def imported_packages(*folders: str) -> set[str]:
     names = set()
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -69,7 +71,7 @@ def test_every_import_is_a_declared_requirement():
     optional = [requirement for extra in EXTRAS if extra != "dev" for requirement in EXTRAS[extra]]
     declared = {import_name(requirement) for requirement in RUNTIME + optional}
     # jaxlib comes with jax.
-    assert imported_packages(PACKAGES) <= declared | {"jaxlib"}
+    assert imported_packages(*PACKAGES) <= declared | {"jaxlib"}
 
 
 @pytest.mark.parametrize("requirement", RUNTIME, ids=str)
@@ -77,14 +79,14 @@ def test_every_requirement_is_imported(requirement):
     name = import_name(requirement)
     if name is None:
         pytest.skip("an undeclared requirement of another package")
-    assert name in imported_packages(PACKAGES)
+    assert name in imported_packages(*PACKAGES)
 
 
 def test_tests_import_only_what_the_dev_extra_installs():
     declared = {import_name(requirement) for requirement in RUNTIME + EXTRAS["dev"]}
     optional = {import_name(requirement) for extra in EXTRAS.values() for requirement in extra}
     helpers = {path.stem for path in (ROOT / "tests").rglob("*.py")} | {"packaging"}
-    assert imported_packages(["tests"]) <= declared | optional | helpers
+    assert imported_packages("tests") <= declared | optional | helpers
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -166,6 +168,14 @@ def load_config(name: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_program_of_the_gpu_runs_runs(capsys):
+    text = (ROOT / "docs" / "gpu_runs.md").read_text(encoding="utf-8")
+    program = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
+    program = re.sub(r"SIZES = .*\nREPEATS = .*", "SIZES = (32,)\nREPEATS = 1", program)
+    exec(compile(program, "gpu_runs.md", "exec"), {})
+    assert "32 px: visibility" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

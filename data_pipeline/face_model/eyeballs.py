@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipeline.face_model.tiles import EYE_TILE_ANGLE
+from relightify_jax.geometry.embedded import EYE_TILE_ANGLE
 from relightify_jax.geometry.subdivision import apply, subdivide_catmull_clark
 
 

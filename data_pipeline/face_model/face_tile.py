@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as sparse_linalg
 from scipy.optimize import isotonic_regression
+from scipy.spatial import cKDTree
 
 from data_pipeline.face_model.flatten import QuadLayout, flatten, natural_scale
 from data_pipeline.face_model.surfaces import (
@@ -22,7 +23,7 @@ from data_pipeline.face_model.surfaces import (
 from data_pipeline.face_model.topology import (
     EdgeLoops,
     boundary_loops,
-    clean_region,
+    straight_path,
     dilate,
     flood,
 )
@@ -30,6 +31,9 @@ from data_pipeline.face_model.topology import (
 HIDDEN = 0.25  # Exposure under which a surface counts as interior.
 _MAX_DISTANCE = 0.3  # cm, between a vertex and its template point.
 _MIN_COSINE = 0.5
+_BORDER_REACH = 3.0  # cm, between the face's border and the template's.
+_BORDER_SLACK = 1.0  # cm, the distance at which a step along the border costs double.
+_TURN_COST = 4.0  # cm of path that a turn of the border may cost.
 _LEAST_AREA = 1e-9  # Of a triangle in the tile, after one subdivision, doubled.
 
 
@@ -155,15 +159,39 @@ def _unfold(
     raise ValueError(f"{folded.sum()} quads of the face tile stay folded.")
 
 
+def _border_path(
+    vertices: np.ndarray, quads: np.ndarray, mirror: np.ndarray, outline: np.ndarray
+) -> list[int]:
+    """The closed path along edges around the face, near an outline (n, 3) and straight.
+
+    A border of steps would show wherever the face and the head differ in colour.
+    """
+    dense = _at(outline, _along(outline), np.linspace(0, _along(outline)[-1], 4000))
+    distance = cKDTree(dense).query(vertices)[0]
+    used = np.unique(quads)
+    middle = used[mirror[used] == used]
+    top, bottom = dense[:, 1].max(), dense[:, 1].min()
+    near = middle[distance[middle] < _BORDER_REACH]
+    upper = near[np.abs(vertices[near, 1] - top) < np.abs(vertices[near, 1] - bottom)]
+    lower = set(np.setdiff1d(near, upper).tolist())
+    loops = EdgeLoops(quads)
+
+    def cost(a, b):
+        off = (distance[a] + distance[b]) / 2
+        length = float(np.linalg.norm(vertices[a] - vertices[b]))
+        return length * (1 + (off / _BORDER_SLACK) ** 2)
+
+    starts = [
+        (int(a), b) for a in upper for b in loops.neighbours(int(a)) if vertices[b, 0] > 0 and b != mirror[b]
+    ]
+    half = straight_path(quads, cost, _TURN_COST, starts, lower)
+    other = [int(mirror[v]) for v in half[-2:0:-1]]
+    return half + other
+
+
 def _symmetric(uv: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """The average of a layout and its mirror image about u = 0.5."""
     return (uv + [1, 0] + uv[mirror] * [-1, 1]) / 2
-
-
-def _mirror_quads(quads: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """The index (Q,) of every quad's mirror image."""
-    keys = {tuple(sorted(quad)): index for index, quad in enumerate(quads.tolist())}
-    return np.array([keys[tuple(sorted(quad))] for quad in mirror[quads].tolist()])
 
 
 def lay_out_face(
@@ -192,10 +220,8 @@ def lay_out_face(
         for name in ("mouth", "eye_left", "eye_right")
     ]
     outside = flood(quads, cuts, seed)
-    middle = closest_points(tile.vertices, tile.triangles, vertices[quads].mean(1))
-    in_tile = outside & (middle.triangle < tile.num_tile_triangles)
-    in_tile &= in_tile[_mirror_quads(quads, mirror)]
-    in_tile = clean_region(in_tile, quads) & outside
+    border = _border_path(vertices, quads[outside], mirror, tile.vertices[outlines["outer"]])
+    in_tile = flood(quads, [*cuts, border], seed)
     uv, relaxed = _solve_layout(tile, outlines, vertices, quads[in_tile], mirror, exposed)
     return FaceLayout(in_tile, uv, relaxed, cuts)
 
@@ -245,10 +271,10 @@ def _solve_layout(
     layout = QuadLayout(np.concatenate([vertices, centres]), filled)
     loose = ((trust < 2) | dilate(border, filled)) & inside & ~border
     start = _unfold(layout, uv, filled, loose, border | ~inside)
-    # Near an opening the template's points are doubtful: it shares the say with distortion.
+    # Near a border the template's points are doubtful: it shares the say with distortion.
     rim = np.zeros(len(uv), bool)
     rim[np.concatenate(openings)] = True
-    doubtful = dilate(rim, filled, 3)
+    doubtful = dilate(rim, filled, 3) | dilate(border, filled, 2)
     pull = np.select([border, trust == 0, doubtful, trust == 1], [0.0, 0.0, 30.0, 3.0], 1e4)
     wanted = uv.copy()
     for k, loop in enumerate(openings):

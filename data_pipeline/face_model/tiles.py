@@ -13,8 +13,8 @@ from scipy.sparse.csgraph import dijkstra
 
 from data_pipeline.face_model.flatten import QuadLayout, flatten, natural_scale
 from data_pipeline.face_model.topology import boundary_loops, neighbour_matrix
+from relightify_jax.geometry.embedded import EYE_TILE_ANGLE
 
-EYE_TILE_ANGLE = np.deg2rad(120.0)  # From the gaze axis to the border of the eye tile.
 # The gaze is a little below +Z, in the middle of the opening of the mean's eyelids.
 _GAZE_PITCH = np.deg2rad(-3.0)
 _MARGIN = 0.01  # Of a tile, kept free at its border.
@@ -148,7 +148,9 @@ def chart_eye(vertices: np.ndarray, quads: np.ndarray, centre: np.ndarray) -> Ch
     At angle a from the gaze the radius is 0.5 sin(a / 2) / sin(EYE_TILE_ANGLE / 2) of the
     tile; +X goes to +u and +Y to -v.
     """
-    direction = vertices - centre
+    cosine, sine = np.cos(_GAZE_PITCH), np.sin(_GAZE_PITCH)
+    to_gaze = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    direction = (vertices - centre) @ to_gaze.T
     direction = direction / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
     # sin(a / 2) of the angle a to the gaze, without the cancellation of acos.
     half_sine = np.sqrt(np.clip((1 - direction[:, 2]) / 2, 0, 1))

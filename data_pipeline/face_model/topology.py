@@ -1,8 +1,10 @@
 """Loops, boundaries and regions of quad meshes."""
 
+import heapq
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from relightify_jax.geometry.subdivision import quad_edges
 
@@ -51,6 +53,14 @@ class EdgeLoops:
                 self._neighbours.setdefault(b, set()).add(a)
                 self._beside.setdefault(frozenset((a, b)), set()).update(quad)
 
+    def neighbours(self, vertex: int) -> list[int]:
+        """Vertices that share an edge with `vertex`, sorted."""
+        return sorted(self._neighbours.get(vertex, ()))
+
+    def is_straight(self, first: int, middle: int, last: int) -> bool:
+        """Whether no quad holds both edges first-middle and middle-last."""
+        return last not in self._beside[frozenset((first, middle))]
+
     def follow(self, start: int, second: int, longest: int = 100) -> list[int] | None:
         """Returns the closed loop from `start` over `second`, None if it does not close."""
         loop = [start, second]
@@ -66,7 +76,7 @@ class EdgeLoops:
         """Returns every closed loop that passes through one of the vertices, once."""
         found: dict[frozenset[int], list[int]] = {}
         for start in vertices.tolist():
-            for second in sorted(self._neighbours.get(start, ())):
+            for second in self.neighbours(start):
                 loop = self.follow(start, second)
                 if loop is not None:
                     found.setdefault(frozenset(loop), loop)
@@ -99,66 +109,49 @@ def boundary_loops(polygons: np.ndarray) -> list[np.ndarray]:
     return sorted(loops, key=len, reverse=True)
 
 
-def clean_region(selected: np.ndarray, quads: np.ndarray) -> np.ndarray:
-    """Smooths a selection of quads (Q,) bool until it is one piece with simple borders.
+def straight_path(
+    quads: np.ndarray,
+    cost: Callable[[int, int], float],
+    turn_cost: float,
+    starts: list[tuple[int, int]],
+    ends: set[int],
+) -> list[int]:
+    """The cheapest path along edges from a start to an end that seldom turns.
 
-    Quads that stick out on three sides flip, small pieces of the selection and of its
-    complement flip, and a quad at a vertex where the selection touches itself joins it.
+    Args:
+        quads: (Q, 4).
+        cost: (from, to) -> cost of an edge.
+        turn_cost: Added where the path does not run straight on over a vertex, which it
+            does when its two edges have no quad in common.
+        starts: First edges (from, to).
+        ends: Last vertices.
+
+    Raises:
+        ValueError: If no end can be reached.
     """
-    selected = selected.copy()
-    edges, of_side = quad_edges(quads)
-    for _ in range(100):
-        before = selected.copy()
-        count = np.zeros(len(edges))
-        np.add.at(count, of_side[selected].ravel(), 1)
-        users = np.zeros(len(edges))
-        np.add.at(users, of_side.ravel(), 1)
-        others = count[of_side] - selected[:, None]
-        has_other = users[of_side] == 2
-        differs = (has_other & (others != selected[:, None])).sum(axis=1)
-        selected ^= differs >= 3
-        selected = _largest_piece(selected, quads)
-        selected = ~_drop_small_pieces(~selected, quads)
-        sides = quads[selected]
-        try:
-            boundary_loops(sides)
-        except ValueError:
-            selected = _fill_pinches(selected, quads)
-        if (selected == before).all():
-            return selected
-    raise ValueError("The border of the region does not become simple.")
-
-
-def _pieces(selected: np.ndarray, quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels quads connected over edges: (Q,) labels, -1 outside, and the sizes."""
-    edges, of_side = quad_edges(quads)
-    chosen = np.flatnonzero(selected)
-    rows = np.repeat(np.arange(len(chosen)), 4)
-    shape = (len(chosen), len(edges))
-    incidence = sp.coo_matrix((np.ones(rows.size), (rows, of_side[chosen].ravel())), shape=shape)
-    _, label = connected_components(incidence @ incidence.T, directed=False)
-    out = np.full(len(quads), -1)
-    out[chosen] = label
-    return out, np.bincount(label, minlength=1)
-
-
-def _largest_piece(selected: np.ndarray, quads: np.ndarray) -> np.ndarray:
-    label, sizes = _pieces(selected, quads)
-    return label == sizes.argmax()
-
-
-def _drop_small_pieces(
-    selected: np.ndarray, quads: np.ndarray, smallest: int = 40
-) -> np.ndarray:
-    label, sizes = _pieces(selected, quads)
-    return (label >= 0) & (sizes[label] >= smallest)
-
-
-def _fill_pinches(selected: np.ndarray, quads: np.ndarray) -> np.ndarray:
-    """Adds the quads around vertices where more than two boundary edges meet."""
-    edges, of_side = quad_edges(quads)
-    count = np.zeros(len(edges))
-    np.add.at(count, of_side[selected].ravel(), 1)
-    degree = np.zeros(quads.max() + 1)
-    np.add.at(degree, edges[count == 1].ravel(), 1)
-    return selected | (degree > 2)[quads].any(axis=1)
+    loops = EdgeLoops(quads)
+    queue = [(cost(a, b), a, b) for a, b in starts]
+    heapq.heapify(queue)
+    before: dict[tuple[int, int], tuple[int, int] | None] = {(a, b): None for a, b in starts}
+    settled: set[tuple[int, int]] = set()
+    best = {(a, b): c for c, a, b in queue}
+    while queue:
+        spent, a, b = heapq.heappop(queue)
+        if (a, b) in settled:
+            continue
+        settled.add((a, b))
+        if b in ends:
+            path, edge = [b], (a, b)
+            while edge is not None:
+                path.append(edge[0])
+                edge = before[edge]
+            return path[::-1]
+        for c in loops.neighbours(b):
+            if c != a:
+                turn = 0.0 if loops.is_straight(a, b, c) else turn_cost
+                total = spent + turn + cost(b, c)
+                if total < best.get((b, c), np.inf):
+                    best[b, c] = total
+                    before[b, c] = (a, b)
+                    heapq.heappush(queue, (total, b, c))
+    raise ValueError("No path along the edges reaches the end.")

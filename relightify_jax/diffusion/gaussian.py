@@ -96,12 +96,42 @@ def posterior_variance(model: GaussianModel, sigma: jax.Array) -> jax.Array:
     return modes / size + rest * (1.0 - model.variances.shape[0] / size)
 
 
-def sample_gaussian(model: GaussianModel, key: jax.Array, num: int) -> jax.Array:
-    """Draws (num, H, W, C) from the model."""
+def sample_conditional(
+    model: GaussianModel,
+    key: jax.Array,
+    num: int,
+    known: jax.Array,
+    mask: jax.Array,
+    noise: float = 0.1,
+) -> jax.Array:
+    """Draws from the Gaussian given a part of x.
+
+    Read as a factor analysis, x = U w + e with w ~ N(0, variances) and independent
+    e ~ N(0, remainder): the posterior of w has a K x K precision (Bishop 2006, eq. 12.41).
+
+    Args:
+        model: Gaussian of x.
+        key: Random key, consumed.
+        num: Samples to draw, B.
+        known: (H, W, C), ignored where `mask` is 0.
+        mask: (H, W, C), 1 = known.
+        noise: Standard deviation of an error granted to `known`. Data unlike the
+            training set would otherwise drive the modes to extremes.
+
+    Returns:
+        (B, H, W, C), equal to `known` where `mask` is 1.
+    """
     key_modes, key_rest = jax.random.split(key)
-    weights = jax.random.normal(key_modes, (num, *model.variances.shape))
-    rest = jax.random.normal(key_rest, (num, *model.remainder.shape))
-    rest = rest * jnp.sqrt(model.remainder)[None]
-    inside = numerics.einsum("bhwc,khwc->bk", rest, model.modes)
-    weights = weights * jnp.sqrt(model.variances)[None] - inside
-    return rest + numerics.einsum("bk,khwc->bhwc", weights, model.modes)
+    weight = mask / (model.remainder + noise**2)
+    weighted = model.modes * weight[None]
+    precision = numerics.einsum("khwc,lhwc->kl", weighted, model.modes)
+    precision = precision + jnp.diag(1.0 / model.variances)
+    factor = jnp.linalg.cholesky(precision)
+    pull = numerics.einsum("khwc,hwc->k", weighted, known)
+    mean = jax.scipy.linalg.cho_solve((factor, True), pull)
+    draws = jax.random.normal(key_modes, (mean.shape[0], num))
+    # L^-T eps has covariance (L L^T)^-1.
+    draws = jax.scipy.linalg.solve_triangular(factor, draws, trans=1, lower=True).T
+    rest = jax.random.normal(key_rest, (num, *known.shape)) * jnp.sqrt(model.remainder)[None]
+    x = numerics.einsum("bk,khwc->bhwc", mean[None] + draws, model.modes) + rest
+    return mask[None] * known[None] + (1.0 - mask)[None] * x

@@ -72,9 +72,9 @@ class _Writer:
 
     def material(self, look: Material) -> int:
         specular: dict[str, Any] = {}
-        if isinstance(look.specular, np.ndarray):
+        if np.ndim(look.specular):
             # Only alpha counts; white colour keeps programs that read RGB right as well.
-            alpha = np.asarray(look.specular).reshape(*look.specular.shape[:2], 1)
+            alpha = np.asarray(look.specular)
             rgba = np.concatenate([np.ones((*alpha.shape[:2], 3)), alpha], axis=-1)
             index = self.texture(f"{look.name}_specular", rgba, srgb=False)
             specular["specularTexture"] = {"index": index}
@@ -98,8 +98,7 @@ class _Writer:
             index = self.texture(f"{look.name}_normal", values, srgb=False)
             material.normalTexture = gltf.NormalMaterialTexture(index=index)
         if look.occlusion is not None:
-            values = np.asarray(look.occlusion).reshape(*look.occlusion.shape[:2], 1)
-            index = self.texture(f"{look.name}_occlusion", values, srgb=False)
+            index = self.texture(f"{look.name}_occlusion", look.occlusion, srgb=False)
             material.occlusionTexture = gltf.OcclusionTextureInfo(index=index)
         self.file.materials.append(material)
         return len(self.file.materials) - 1
@@ -120,7 +119,7 @@ def encode_glb(
     parts: Sequence[MeshPart],
     materials: Mapping[str, Material],
     *,
-    licence: str = "",
+    copyright: str = "",
     extras: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Returns the bytes of a GLB file with one mesh, one primitive per part.
@@ -128,7 +127,7 @@ def encode_glb(
     Args:
         parts: Parts of the head, e.g. from `split_parts`.
         materials: The material of every part by part name. Equal images are stored once.
-        licence: `asset.copyright`, shown by viewers: whose face model and what licence.
+        copyright: `asset.copyright`, shown by viewers: whose face model, what licence.
         extras: JSON values stored in `asset.extras`, e.g. licence notes.
 
     Raises:
@@ -153,7 +152,7 @@ def encode_glb(
     file.nodes = [gltf.Node(name="head", mesh=0)]
     file.scenes = [gltf.Scene(name="head", nodes=[0])]
     file.scene = 0
-    file.asset = gltf.Asset(generator="relightify_jax", copyright=licence or None)
+    file.asset = gltf.Asset(generator="relightify_jax", copyright=copyright or None)
     file.asset.extras = dict(extras or {})
     file.extensionsUsed = ["KHR_materials_ior", "KHR_materials_specular"]
     file.buffers = [gltf.Buffer(byteLength=writer.size)]
@@ -166,11 +165,11 @@ def write_glb(
     parts: Sequence[MeshPart],
     materials: Mapping[str, Material],
     *,
-    licence: str = "",
+    copyright: str = "",
     extras: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Writes `encode_glb` to `path` and returns the bytes."""
-    data = encode_glb(parts, materials, licence=licence, extras=extras)
+    data = encode_glb(parts, materials, copyright=copyright, extras=extras)
     with atomic_path(path) as partial:
         partial.write_bytes(data)
     return data

@@ -8,7 +8,6 @@ painted.
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from relightify_jax.core.uv_layout import UVMaps
@@ -28,7 +27,6 @@ from relightify_jax.export.mouth import paint_mouth
 from relightify_jax.export.parts import MeshPart, split_parts
 from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas
-from relightify_jax.rendering.renderer import HeadAssets, plain_assets
 from relightify_jax.rendering.shading import SKIN_ROUGHNESS
 
 EYE_ROUGHNESS = 0.1  # A film of tears.
@@ -104,21 +102,6 @@ def dress_head(
             baked = _bake_occlusion(part, np.asarray(occlusion))
             materials[part.name] = materials[part.name]._replace(occlusion=baked)
     return Head(parts, materials)
-
-
-def head_assets(head: Head) -> HeadAssets:
-    """The same textures for `rendering.renderer.render_head`, so that both pictures agree."""
-    face = head.materials["face"]
-    plain = plain_assets()
-    colors = {name: jnp.asarray(look.base_color) for name, look in head.materials.items()}
-    return HeadAssets(
-        face_diffuse=colors["face"],
-        face_specular=jnp.asarray(face.specular),
-        face_normal=jnp.asarray(face.normals),
-        head_diffuse=colors.get("head", plain.head_diffuse),
-        eye_diffuse=colors.get("eye_left", plain.eye_diffuse),
-        mouth_diffuse=colors.get("mouth", plain.mouth_diffuse),
-    )
 
 
 def _bake_occlusion(part: MeshPart, occlusion: np.ndarray) -> np.ndarray:

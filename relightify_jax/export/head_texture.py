@@ -42,7 +42,7 @@ def vertex_averages(
 
 
 def extend_vertex_colors(
-    faces: np.ndarray, known_mask: np.ndarray, colors: np.ndarray, reach: float = 6.0
+    faces: np.ndarray, known_mask: np.ndarray, colors: np.ndarray, reach: float = 12.0
 ) -> np.ndarray:
     """Continues vertex colours smoothly from where they are known over the whole mesh.
 

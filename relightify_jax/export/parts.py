@@ -85,6 +85,6 @@ def _vertex_frames(
     """Unit normals (N, 3) of the whole surface and tangents (N, 4) of the welded vertices."""
     normals = vertex_normals(points, faces)[vertex]
     # A vertex whose triangles have no area has no normal; glTF wants a unit one all the same.
-    has_normal = jnp.sum(normals * normals, axis=-1, keepdims=True) > 0.5
-    normals = jnp.where(has_normal, normals, jnp.array([0.0, 0.0, 1.0]))
+    length = jnp.linalg.norm(normals, axis=-1, keepdims=True)
+    normals = jnp.where(length > 0.1, normals / length, jnp.array([0.0, 0.0, 1.0]))
     return normals, vertex_tangents(points[vertex], normals, welded, uv, welded)

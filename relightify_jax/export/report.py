@@ -9,6 +9,7 @@ as JSON in the element `status`, which lets a headless browser check it.
 import base64
 import hashlib
 import html
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from relightify_jax.core.files import atomic_path
 from relightify_jax.geometry.camera import Camera
@@ -73,20 +75,21 @@ def write_report(
         run: Facts for the last section; nested mappings become groups.
         lights: Presets in the frame of the GLB, the first one is chosen at the start. A
             preset named "photo" is labelled as the light of the photo.
-        camera: The camera of the photo, camera from GLB frame. With it the head can be
-            relit inside the photo.
-        image_size: (height, width) in pixels of the image that `camera` belongs to.
+        camera: The camera of the picture `photo`, seen from the frame of the GLB. With it
+            the head can be relit inside the photo.
+        image_size: (height, width) in `camera`'s pixels of the picture `photo`, whose own
+            resolution may differ.
         subtitle: One line below the title.
         filename: Name that the page gives to the downloaded GLB.
 
     Raises:
         ValueError: If there is no light, an image is of an unknown kind, or `camera` comes
-            without `image_size`.
+            without `image_size` or with one of another shape than the photo's.
     """
     if not lights:
         raise ValueError("The page needs at least one light.")
-    if camera is not None and image_size is None:
-        raise ValueError("Give image_size (height, width) together with camera.")
+    if camera is not None:
+        _check_camera_picture(image_size, images.get("photo"))
     data = {
         "filename": filename,
         "light": next(iter(lights)),
@@ -112,6 +115,17 @@ def write_report(
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: fields[match[1]], _asset("index.html"))
     with atomic_path(path) as partial:
         partial.write_text(page, encoding="utf-8")
+
+
+def _check_camera_picture(image_size: tuple[int, int] | None, photo: bytes | None) -> None:
+    if image_size is None or photo is None:
+        raise ValueError("A camera needs its image_size (height, width) and the picture 'photo'.")
+    width, height = Image.open(io.BytesIO(photo)).size
+    if abs(height / width * image_size[1] / image_size[0] - 1.0) > 0.02:
+        raise ValueError(
+            f"The picture 'photo' has {height}x{width} pixels, the camera's image "
+            f"{image_size[0]}x{image_size[1]}: give the camera of that very picture."
+        )
 
 
 def _asset(name: str) -> str:

@@ -10,7 +10,6 @@ from relightify_jax.export.head import Head
 from relightify_jax.geometry.camera import Camera
 from relightify_jax.geometry.morphable_model import MorphableModel
 from relightify_jax.rendering.lighting import Light, rotate_light, rotation_about_y
-from relightify_jax.rendering.occlusion import mesh_occlusion
 from relightify_jax.rendering.renderer import HeadAssets, HeadMesh, head_mesh, render_head
 
 BACKGROUND = (0.012, 0.012, 0.014)  # Linear; nearly black, so that rim light shows.
@@ -33,12 +32,14 @@ class Studio:
     points: jax.Array
     occlusion: jax.Array
 
-    def __init__(self, model: MorphableModel, points: jax.Array, head: Head) -> None:
-        """Sets up `head`, dressed for `points` (V, 3) of `model`."""
+    def __init__(
+        self, model: MorphableModel, points: jax.Array, occlusion: jax.Array, head: Head
+    ) -> None:
+        """Sets up `head`, dressed for `points` (V, 3) of `model`, with occlusion (V,)."""
         self.mesh = head_mesh(model)
         self.points = jnp.asarray(points)
         self.assets = head_assets(head)
-        self.occlusion = mesh_occlusion(self.points, self.mesh.faces)
+        self.occlusion = jnp.asarray(occlusion)
 
     def render(
         self,

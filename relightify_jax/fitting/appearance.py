@@ -10,9 +10,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from relightify_jax.core.numerics import einsum
+from relightify_jax.core.numerics import einsum, normalize
+from relightify_jax.core.uv_layout import F0_AT_SPECULAR_ONE, SKIN_SPECULAR_ALBEDO
 from relightify_jax.fitting import face_regions
-from relightify_jax.rendering.lighting import shade_sh
+from relightify_jax.rendering.lighting import radiance_sh, shade_sh
+from relightify_jax.rendering.shading import SKIN_ROUGHNESS, specular_albedo_of_lobe
 
 # Landmarks, width in metres, and the mean and deviation of the log-albedo offset in RGB.
 _FIELDS = (
@@ -83,9 +85,29 @@ def sh_from_light(light: jax.Array) -> jax.Array:
     return light / jnp.array(_BAND_SCALE)[:, None]
 
 
-def shade(appearance: Appearance, normals: jax.Array) -> jax.Array:
-    """Shading (..., 3) at unit normals (..., 3), bent smoothly to stay positive."""
-    return keep_positive(shade_sh(normals, sh_from_light(appearance.light)))
+def render_color(
+    appearance: Appearance, fields: jax.Array, normals: jax.Array, view: jax.Array
+) -> jax.Array:
+    """Colour of skin, its sheen included: on dark skin it is a third of what one sees.
+
+    Args:
+        appearance: Colour parameters.
+        fields: (..., A) from `albedo_fields`.
+        normals: (..., 3) unit, model frame.
+        view: (..., 3) unit, towards the camera.
+
+    Returns:
+        (..., 3) linear RGB.
+    """
+    sh = sh_from_light(appearance.light)
+    diffuse = albedo_at(appearance, fields) * keep_positive(shade_sh(normals, sh))
+    cosine = jnp.sum(normals * view, axis=-1, keepdims=True)
+    mirror = normalize(2 * cosine * normals - view)
+    f0 = jnp.full_like(cosine, F0_AT_SPECULAR_ONE * SKIN_SPECULAR_ALBEDO)
+    roughness = jnp.full_like(cosine, SKIN_ROUGHNESS)
+    reflected = specular_albedo_of_lobe(jnp.clip(cosine, 0.0, 1.0), roughness, f0)
+    sheen = radiance_sh(mirror, sh, blur=2 * SKIN_ROUGHNESS**2)
+    return diffuse + reflected * keep_positive(sheen)
 
 
 def keep_positive(shading: jax.Array) -> jax.Array:

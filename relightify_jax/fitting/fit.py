@@ -150,7 +150,7 @@ def _refine(geometry: Geometry, prepared, data: LandmarkData, image, inside, con
         drawn = stages.draw_pixels(
             geometry, prepared, data, image, inside, rng.stream(key, "pixels", step), config=config
         )
-        return PhotoData(prepared.shape, prepared.fields, data, drawn)
+        return PhotoData(data, drawn)
 
     colors = Parameters(Geometry(False, False, False), Appearance(True, True))
     everything = Parameters(Geometry(True, True, True), Appearance(True, True))

@@ -13,8 +13,7 @@ from relightify_jax.core.numerics import einsum, normalize
 from relightify_jax.fitting import appearance as looks
 from relightify_jax.fitting.appearance import Appearance
 from relightify_jax.fitting.pose import camera_from_pose
-from relightify_jax.geometry.camera import Camera, project
-from relightify_jax.geometry.mesh import vertex_normals
+from relightify_jax.geometry.camera import Camera, camera_position, project
 
 
 class ShapeModel(NamedTuple):
@@ -54,10 +53,16 @@ class LandmarkData(NamedTuple):
 
 
 class PixelData(NamedTuple):
-    """Pixels drawn for the photometric block, N of them, for one visibility."""
+    """Pixels drawn for the photometric block, N of them, for one visibility.
 
+    The model is gathered at the corners of the pixels' triangles, so the cost of a step
+    does not grow with the mesh.
+    """
+
+    corners: ShapeModel  # Its vertices are the corners, three for each pixel; no faces.
+    fields: jax.Array  # (N, 3, A) albedo fields at the corners.
+    normal_offset: jax.Array  # (N, 3) from the triangle's normal to the smooth one.
     xy: jax.Array  # (N, 2) pixel centres.
-    corners: jax.Array  # (N, 3) int32: vertices of the triangle seen there.
     color: jax.Array  # (N, 3) linear RGB of the photograph.
     valid: jax.Array  # (N,) 0 or 1.
     deviation: jax.Array  # () of the colour.
@@ -66,8 +71,6 @@ class PixelData(NamedTuple):
 class PhotoData(NamedTuple):
     """What the photometric stage looks at."""
 
-    model: ShapeModel
-    fields: jax.Array  # (V, A) albedo fields.
     landmarks: LandmarkData
     pixels: PixelData
 
@@ -127,16 +130,26 @@ def photometric_residuals(parameters: Parameters, data: PhotoData) -> jax.Array:
     """(3 N,) differences of rendered and photographed colour over their deviation."""
     geometry, appearance = parameters
     pixels = data.pixels
-    points = evaluate_shape(data.model, geometry)
-    xy, depth = project(fitted_camera(geometry, data.landmarks), points)
-    normals = vertex_normals(points, data.model.faces)
-    bary = pixel_barycentrics(pixels.xy, xy[pixels.corners], depth[pixels.corners])
-    normal = normalize(einsum("nv,nvc->nc", bary, normals[pixels.corners]))
-    fields = einsum("nv,nva->na", bary, data.fields[pixels.corners])
-    color = looks.albedo_at(appearance, fields) * looks.shade(appearance, normal)
+    corners = evaluate_shape(pixels.corners, geometry)
+    camera = fitted_camera(geometry, data.landmarks)
+    xy, depth = project(camera, corners)
+    bary = pixel_barycentrics(pixels.xy, xy.reshape(-1, 3, 2), depth.reshape(-1, 3))
+    corners = corners.reshape(-1, 3, 3)
+    # The triangle's normal turns with the parameters; its constant distance from the
+    # smooth normal removes the facets.
+    normal = normalize(triangle_normals(corners) + pixels.normal_offset)
+    view = normalize(camera_position(camera) - einsum("nv,nvc->nc", bary, corners))
+    fields = einsum("nv,nva->na", bary, pixels.fields)
+    color = looks.render_color(appearance, fields, normal, view)
     # Selected before it is scaled: an unused pixel must not carry a NaN into the sum.
     difference = jnp.where(pixels.valid[:, None] > 0, color - pixels.color, 0.0)
     return (difference / pixels.deviation).reshape(-1)
+
+
+def triangle_normals(corners: jax.Array) -> jax.Array:
+    """Unit normals (N, 3) of triangles (N, 3, 3)."""
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return normalize(jnp.cross(first, second), eps=1e-24)
 
 
 def joint_residuals(parameters: Parameters, data: PhotoData) -> jax.Array:

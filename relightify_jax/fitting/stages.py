@@ -190,7 +190,8 @@ def draw_pixels(
     visibility = rasterize(xy, depth, faces, height=size, width=size)
     fragments = compute_fragments(xy, depth, faces, visibility)
     to_eye = normalize(camera_position(camera) - points)
-    facing = jnp.sum(vertex_normals(points, faces) * to_eye, axis=-1, keepdims=True)
+    normals = vertex_normals(points, faces)
+    facing = jnp.sum(normals * to_eye, axis=-1, keepdims=True)
     facing = interpolate(facing, faces, fragments)[..., 0]
 
     face = jnp.maximum(visibility.face, 0)
@@ -204,8 +205,26 @@ def draw_pixels(
     color = image.reshape(-1, 3)[chosen]
     median = _median_where(jnp.mean(color, axis=-1), valid > 0)
     deviation = config.photometric_deviation * jnp.maximum(median, 0.01)
-    centers = jnp.stack([chosen % size, chosen // size], axis=-1) + 0.5
-    return PixelData(centers, faces[face.reshape(-1)[chosen]], color, valid, deviation)
+    face = face.reshape(-1)[chosen]
+    bary = fragments.bary.reshape(-1, 3)[chosen]
+    smooth = normalize(jnp.sum(normals[faces[face]] * bary[..., None], axis=1))
+    return PixelData(
+        corners=_gather_corners(prepared.shape, faces[face]),
+        fields=prepared.fields[faces[face]],
+        normal_offset=smooth - objectives.triangle_normals(points[faces[face]]),
+        xy=jnp.stack([chosen % size, chosen // size], axis=-1) + 0.5,
+        color=color,
+        valid=valid,
+        deviation=deviation,
+    )
+
+
+def _gather_corners(model: ShapeModel, corners: jax.Array) -> ShapeModel:
+    """The model whose vertices are `corners` (N, 3), one after the other."""
+    index = corners.reshape(-1)
+    return ShapeModel(
+        model.mean[index], model.identity[:, index], model.expression[:, index], model.faces[:0]
+    )
 
 
 def _median_where(values: jax.Array, mask: jax.Array) -> jax.Array:

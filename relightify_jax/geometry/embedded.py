@@ -34,6 +34,7 @@ from relightify_jax.geometry.subdivision import (
 
 EYE_IRIS_RADIUS = 0.113  # Of the tile's side: 22.5 degrees from the gaze axis, 5.9 mm.
 EYE_PUPIL_RADIUS = 0.04
+EYE_TILE_ANGLE = np.deg2rad(120.0)  # From the gaze to the tile's inscribed circle.
 
 LICENCE = "CC0 1.0 (MakeHuman); UV layout after ICT-FaceKit (MIT)"
 

@@ -126,21 +126,19 @@ def detection_rounds(detector: Network, pixels: np.ndarray) -> Iterator[list[Det
     while (smaller := -(-sides[-1] // 2)) >= MIN_TILE:
         sides.append(smaller)
 
-    def find(side: int, turns: tuple[int, ...]) -> list[Detection]:
-        plain = side == sides[0] and turns == (0,)
-        tiles = _tiles(height, width, side)
-        found = _detect(detector, pixels, [(tile, turn) for turn in turns for tile in tiles])
-        return merge_detections(*found, plain=plain)
+    def find(side: int, turn: int = 0) -> list[Detection]:
+        found = _detect(detector, pixels, _tiles(height, width, side), turn)
+        return merge_detections(*found, plain=side == sides[0] and turn == 0)
 
-    upright = find(sides[0], (0,))
+    upright = find(sides[0])
     if any(_is_sure(detection, sides[0]) for detection in upright):
         yield upright
-    turned = [detection for turn in (1, 2, 3) for detection in find(sides[0], (turn,))]
-    yield upright + turned + (find(sides[1], (0,)) if len(sides) > 1 else [])
+    turned = [detection for turn in (1, 2, 3) for detection in find(sides[0], turn)]
+    yield upright + turned + (find(sides[1]) if len(sides) > 1 else [])
     for side in sides[2:]:
-        yield find(side, (0,))
+        yield find(side)
     if len(sides) > 1:
-        yield [detection for turn in (1, 2, 3) for detection in find(sides[1], (turn,))]
+        yield [detection for turn in (1, 2, 3) for detection in find(sides[1], turn)]
 
 
 def _is_sure(detection: Detection, longer_side: int) -> bool:
@@ -161,11 +159,11 @@ def _tiles(height: int, width: int, side: int) -> list[Square]:
 
 
 def _detect(
-    detector: Network, pixels: np.ndarray, views: list[tuple[Square, int]]
+    detector: Network, pixels: np.ndarray, squares: list[Square], turn: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (n,) and points (n, 8, 2) in photo pixels of all views (a square, its turn)."""
+    """Scores (n,) and points (n, 8, 2) in photo pixels, from all squares turned alike."""
     scores, points = [np.zeros(0)], [np.zeros((0, 2 + NUM_KEYPOINTS, 2))]
-    for square, turn in views:
+    for square in squares:
         picture = cut_square(pixels, *square, INPUT_SIZE, repeat_border=False)
         view_scores, view_points = (
             np.asarray(values[0]) for values in predict(detector, np.rot90(picture, turn)[None])

@@ -4,7 +4,7 @@ from relightify_jax.models.autoencoder import (
     KLAutoencoder,
     Posterior,
     build_autoencoder,
-    fit_patch_basis,
+    fit_patch_code,
 )
 from relightify_jax.models.unet import UNet, build_unet
 
@@ -14,5 +14,5 @@ __all__ = [
     "UNet",
     "build_autoencoder",
     "build_unet",
-    "fit_patch_basis",
+    "fit_patch_code",
 ]

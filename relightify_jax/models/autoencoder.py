@@ -41,53 +41,70 @@ class Posterior(NamedTuple):
         return 0.5 * jnp.mean(self.mean**2 + variance - 1.0 - self.log_variance)
 
 
-class PatchBasis(nn.Module):
-    """Fixed orthonormal basis of patches, 8 x 8 texels x C channels.
+class PatchCode(nn.Module):
+    """Fixed linear code of patches, 8 x 8 texels x C channels.
 
     Faces are aligned and their residuals smooth, so the principal components of patches
-    already code them well. They come from data (`fit_patch_basis`) and are not trained:
-    the networks around them start from a good codec and learn what it misses.
+    already code them well. Back from coefficients goes the best linear map from 3 x 3
+    cells, which leaves little of the patches' borders. Both come from data in closed
+    form (`fit_patch_code`) and are not trained: the networks around them start from a
+    good codec and learn what it misses.
 
     Attributes:
         num_channels: C.
-        latent_features: Components kept.
+        latent_features: Components kept, Z.
     """
 
     num_channels: int
     latent_features: int
 
     def setup(self) -> None:
-        """Declares the basis (64 C, Z), orthonormal columns."""
-        shape = (DOWNSAMPLING**2 * self.num_channels, self.latent_features)
-        self.kernel = self.param("kernel", nn.initializers.orthogonal(), shape, jnp.float32)
+        """Declares analysis (64 C, Z) and synthesis (3, 3, Z, 64 C)."""
+        size = DOWNSAMPLING**2 * self.num_channels
+        init = nn.initializers.lecun_normal()
+        self.analysis = self.param("analysis", init, (size, self.latent_features), jnp.float32)
+        shape = (3, 3, self.latent_features, size)
+        self.synthesis = self.param("synthesis", init, shape, jnp.float32)
 
     def analyze(self, x: jax.Array) -> jax.Array:
-        """Maps (B, H, W, C) to coefficients (B, H/8, W/8, Z) of about unit variance."""
-        basis = jax.lax.stop_gradient(self.kernel)
-        return blocks.space_to_depth(x, DOWNSAMPLING) @ basis / DOWNSAMPLING
+        """Maps (B, H, W, C) to coefficients (B, H/8, W/8, Z) of about unit size."""
+        return blocks.space_to_depth(x, DOWNSAMPLING) @ jax.lax.stop_gradient(self.analysis)
 
     def synthesize(self, z: jax.Array) -> jax.Array:
         """Coefficients (B, h, w, Z) to maps (B, 8 h, 8 w, C)."""
-        basis = jax.lax.stop_gradient(self.kernel)
-        return blocks.depth_to_space(z @ basis.T * DOWNSAMPLING, DOWNSAMPLING)
+        patches = blocks.convolve_with_forward_vjp(z, jax.lax.stop_gradient(self.synthesis))
+        return blocks.depth_to_space(patches, DOWNSAMPLING)
 
 
-def fit_patch_basis(maps: np.ndarray, latent_features: int) -> np.ndarray:
-    """Principal components of the patches of standardised maps, on the host.
+def fit_patch_code(maps: np.ndarray, latent_features: int) -> dict[str, np.ndarray]:
+    """Parameters of a `PatchCode` for standardised maps, on the host.
 
     Args:
         maps: (N, H, W, C), sides divisible by 8.
         latent_features: Components to keep, Z.
 
     Returns:
-        (64 C, Z) float32 with orthonormal columns.
+        "analysis" (64 C, Z), principal components over 8, and "synthesis"
+        (3, 3, Z, 64 C), least squares; float32.
     """
-    n, h, w, c = maps.shape
+    n, height, width, c = maps.shape
     f = DOWNSAMPLING
-    patches = np.asarray(maps, np.float32).reshape(n, h // f, f, w // f, f, c)
-    patches = patches.transpose(0, 1, 3, 2, 4, 5).reshape(-1, f * f * c)
+    h, w = height // f, width // f
+    patches = np.asarray(maps, np.float32).reshape(n, h, f, w, f, c)
+    patches = patches.transpose(0, 1, 3, 2, 4, 5).reshape(n * h * w, f * f * c)
     _, vectors = np.linalg.eigh(patches.T @ patches / len(patches))
-    return vectors[:, ::-1][:, :latent_features].astype(np.float32)
+    analysis = vectors[:, ::-1][:, :latent_features] / f
+    codes = (patches @ analysis).reshape(n, h, w, -1)
+    codes = np.pad(codes, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    around = np.stack([codes[:, i : i + h, j : j + w] for i in range(3) for j in range(3)], axis=3)
+    around = around.reshape(n * h * w, -1).astype(np.float32)
+    gram = (around.T @ around).astype(np.float64)
+    gram += 1e-5 * np.trace(gram) / len(gram) * np.eye(len(gram))
+    synthesis = np.linalg.solve(gram, (around.T @ patches).astype(np.float64))
+    return {
+        "analysis": analysis.astype(np.float32),
+        "synthesis": synthesis.reshape(3, 3, latent_features, f * f * c).astype(np.float32),
+    }
 
 
 class LocalEncoder(nn.Module):
@@ -155,7 +172,7 @@ class Decoder(nn.Module):
 
 
 class KLAutoencoder(nn.Module):
-    """Patch basis, encoder and decoder with a Gaussian latent (Kingma & Welling 2014).
+    """Linear patch code, encoder and decoder with a Gaussian latent (Kingma & Welling 2014).
 
     Attributes:
         num_channels: Channels of the maps.
@@ -178,9 +195,9 @@ class KLAutoencoder(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        """Builds the basis and the two networks."""
+        """Builds the linear code and the two networks."""
         kind: dict[str, Any] = {"forward_vjp": self.forward_vjp, "dtype": self.dtype}
-        self.basis = PatchBasis(self.num_channels, self.latent_features)
+        self.patches = PatchCode(self.num_channels, self.latent_features)
         self.encoder = LocalEncoder(self.latent_features, self.encoder_features, **kind)
         self.decoder = Decoder(
             self.num_channels,
@@ -193,11 +210,11 @@ class KLAutoencoder(nn.Module):
     def encode(self, x: jax.Array) -> Posterior:
         """Maps standardised maps (B, H, W, C), sides divisible by 8, to a posterior."""
         correction, log_variance = self.encoder(x)
-        return Posterior(self.basis.analyze(x) + correction, log_variance)
+        return Posterior(self.patches.analyze(x) + correction, log_variance)
 
     def decode(self, z: jax.Array) -> jax.Array:
         """Maps latents (B, H/8, W/8, Z) to standardised maps (B, H, W, C)."""
-        return self.decoder(z, self.basis.synthesize(z))
+        return self.decoder(z, self.patches.synthesize(z))
 
     def __call__(self, x: jax.Array, key: jax.Array) -> tuple[jax.Array, Posterior]:
         """Reconstructs x through a sampled latent; returns it with the posterior."""

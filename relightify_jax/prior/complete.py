@@ -117,9 +117,9 @@ def _complete(
     solver: str,
 ) -> UVMaps:
     known, mask = encode_observed(prior, texture, confidence)
-    known, mask = (jnp.broadcast_to(x, (num_seeds, *x.shape)) for x in (known, mask))
     key_start, key_solve = jax.random.split(key)
-    start = prior.start(key_start, num_seeds, levels)
+    start = prior.start(key_start, num_seeds, levels, known, mask)
+    known, mask = (jnp.broadcast_to(x, (num_seeds, *x.shape)) for x in (known, mask))
     options = {"eta": eta} | ({"guidance": guidance} if solver == "mcg" else {})
     latents = SOLVERS[solver](prior.denoise, key_solve, start, known, mask, levels, **options)
     return prior.codec.maps_from_latents(prior.latents.restore(latents))

@@ -65,13 +65,23 @@ class Prior(flax.struct.PyTreeNode):
         """The same for the variance-preserving samplers of `relightify_jax.diffusion`."""
         return parameterization.vp_from_ve(self.denoise_ve)(z, level)
 
-    def start(self, key: jax.Array, num: int, levels: NoiseLevel) -> jax.Array:
+    def start(
+        self, key: jax.Array, num: int, levels: NoiseLevel, known: jax.Array, mask: jax.Array
+    ) -> jax.Array:
         """Draws noisy latents (num, h, w, Z) to start a sampler of `levels` from.
 
-        They are samples of the Gaussian model at the first level. Plain noise would be
-        right only at a level that drowns its leading mode, far above the others.
+        They are samples of the Gaussian model given what is known, at the first level.
+        Plain noise would be right only at a level that drowns the leading modes, far
+        above the others.
+
+        Args:
+            key: Random key, consumed.
+            num: Latents to draw.
+            levels: (S,).
+            known: (h, w, Z) standardised, ignored where `mask` is 0.
+            mask: (h, w, Z), 1 = known; zeros for an unconditional start.
         """
         key_clean, key_noise = jax.random.split(key)
-        clean = gaussian.sample_gaussian(self.gaussian, key_clean, num)
+        clean = gaussian.sample_conditional(self.gaussian, key_clean, num, known, mask)
         noise = jax.random.normal(key_noise, clean.shape)
         return jnp.asarray(levels.alpha)[0] * clean + jnp.asarray(levels.sigma)[0] * noise

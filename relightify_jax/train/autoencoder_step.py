@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -20,20 +21,22 @@ _GRADIENT_SCALES = (1, 2, 4)  # Texels between the two ends of a finite differen
 PARTS = {"texture": slice(0, 3), "reflectance": slice(3, 10)}
 
 
-def init_params(modules: Modules, key: jax.Array, bases: Mapping[str, jax.Array]) -> dict[str, Any]:
+def init_params(
+    modules: Modules, key: jax.Array, codes: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, Any]:
     """Parameters of every autoencoder by name.
 
     Args:
         modules: The autoencoders.
         key: Random key.
-        bases: Patch basis of each, from `fit_patch_basis`.
+        codes: Linear code of each, from `fit_patch_code`.
     """
     params = {}
     for name, module in modules.items():
         image = jnp.zeros((1, 8, 8, module.num_channels))
         keys = rng.stream(key, name), rng.stream(key, "sample")
         params[name] = module.init(keys[0], image, keys[1])["params"]
-        params[name]["basis"]["kernel"] = jnp.asarray(bases[name])
+        params[name]["patches"] = {k: jnp.asarray(v) for k, v in codes[name].items()}
     return params
 
 

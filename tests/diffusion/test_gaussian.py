@@ -36,7 +36,9 @@ def test_estimate_and_variance_equal_the_dense_posterior(sigma):
 
 def test_fit_recovers_modes_and_total_variance():
     model, _ = make_model(remainder=0.01)
-    data = np.array(gaussian.sample_gaussian(model, jax.random.key(1), 1500))
+    nothing = jnp.zeros((2, 3, 2))
+    data = gaussian.sample_conditional(model, jax.random.key(1), 1500, nothing, nothing)
+    data = np.array(data)
     data -= data.mean(0)
     fitted = gaussian.fit_gaussian(data, 3)
     overlap = np.abs(np.sum(fitted.modes * np.asarray(model.modes), axis=(1, 2, 3)))
@@ -76,3 +78,20 @@ def test_noise_levels_decrease_to_zero_and_preserve_variance(make):
 def test_an_increasing_schedule_is_refused():
     with pytest.raises(ValueError, match="decrease"):
         schedules.noise_levels(np.array([1.0, 2.0, 0.0]))
+
+
+def test_conditional_samples_have_the_conditional_mean_and_variance():
+    model, covariance = make_model(remainder=0.05, num_modes=1)
+    mode = np.asarray(model.modes).reshape(12)
+    covariance = 9.0 * np.outer(mode, mode) + 0.05 * np.eye(12)  # As a factor analysis.
+    mask = (np.arange(12) < 5).astype(np.float32)
+    known = np.where(mask > 0, 2 * mode, 99.0)
+    shape = (2, 3, 2)
+    draw = jax.jit(lambda k, y, m: gaussian.sample_conditional(model, k, 4000, y, m, 0.0))
+    x = draw(jax.random.key(0), known.reshape(shape), mask.reshape(shape)).reshape(4000, 12)
+    a, b = mask > 0, mask == 0
+    gain = covariance[np.ix_(b, a)] @ np.linalg.inv(covariance[np.ix_(a, a)])
+    np.testing.assert_allclose(x[:, b].mean(0), gain @ known[a], atol=0.03)
+    left = covariance[np.ix_(b, b)] - gain @ covariance[np.ix_(a, b)]
+    np.testing.assert_allclose(np.cov(x[:, b].T), left, atol=0.02)
+    np.testing.assert_array_equal(x[:, a], np.broadcast_to(known[a].astype(np.float32), (4000, 5)))

@@ -7,6 +7,7 @@ import pytest
 from scipy.signal import correlate2d
 
 from relightify_jax.core.errors import InputError
+from relightify_jax.landmarks import detector, facemesh
 from relightify_jax.landmarks import network as network_module
 from relightify_jax.landmarks.network import Op, load_networks, run_network
 
@@ -14,18 +15,74 @@ RNG = np.random.default_rng(0)
 ASSET = importlib.resources.files("relightify_jax") / "assets" / "landmark_nets.npz"
 
 
-@pytest.mark.parametrize(("name", "size"), [("detector", 128), ("mesh", 192)])
-def test_compiled_network_equals_its_operations_one_by_one(networks, name, size):
-    # XLA's CPU compiler was seen to fuse parts of the detector into wrong numbers.
-    network = getattr(networks, name)
-    x = RNG.uniform(-1, 1, (2, size, size, 3)).astype(np.float32)
-    compiled = jax.jit(run_network)(network, x)
-    tensors = {**network.weights, network.input: x}
+def windows(x, size, strides, padding, fill):
+    """Views (N, rows, columns, C, *size) under a moving window, by TensorFlow's padding rule."""
+    pads = [(0, 0)]
+    for extent, width, stride in zip(x.shape[1:3], size, strides, strict=True):
+        total = max((-(-extent // stride) - 1) * stride + width - extent, 0)
+        total = total if padding == "SAME" else 0
+        pads.append((total // 2, total - total // 2))
+    x = np.pad(x, [*pads, (0, 0)], constant_values=fill)
+    views = np.lib.stride_tricks.sliding_window_view(x, size, axis=(1, 2))
+    return views[:, :: strides[0], :: strides[1]]
+
+
+def reference(network, x):
+    """The network in NumPy, one operation after the other."""
+    tensors = {i: np.asarray(weight) for i, weight in network.weights.items()}
+    tensors[network.input] = x
     for op in network.ops:
-        tensors[op.output] = network_module._run_op(op, [tensors[i] for i in op.inputs])
-    for result, output in zip(compiled, network.outputs, strict=True):
-        scale = np.abs(tensors[output]).max()
-        np.testing.assert_allclose(result, tensors[output], atol=1e-5 * scale)
+        x, *rest = (tensors[i] for i in op.inputs)
+        match op.kind:
+            case "conv":
+                views = windows(x, rest[0].shape[:2], op.strides, op.padding, 0)
+                y = np.tensordot(views, rest[0].transpose(2, 0, 1, 3), 3) + rest[1]
+            case "depthwise_conv":
+                views = windows(x, rest[0].shape[:2], op.strides, op.padding, 0)
+                y = np.einsum("nhwcij,ijc->nhwc", views, rest[0][:, :, 0]) + rest[1]
+            case "max_pool":
+                y = windows(x, op.window, op.strides, op.padding, -np.inf).max(axis=(-2, -1))
+            case "prelu":
+                y = np.maximum(x, 0) + rest[0] * np.minimum(x, 0)
+            case "concatenate":
+                y = np.concatenate([x, *rest], op.axis)
+            case "add":
+                y = x + rest[0]
+            case "relu":
+                y = np.maximum(x, 0)
+            case "pad":
+                y = np.pad(x, op.pads)
+            case "reshape":
+                y = x.reshape(len(x), *op.shape)
+        tensors[op.output] = y
+    return [tensors[i] for i in network.outputs]
+
+
+# The compiled programs themselves are compared, because XLA's CPU compiler was seen to fuse
+# parts of the detector into wrong numbers.
+
+
+def test_compiled_detector_equals_numpy(networks):
+    pictures = RNG.integers(0, 256, (1, 128, 128, 3), dtype=np.uint8)
+    scores, points = detector.predict(networks.detector, pictures)
+    raw, logits = reference(networks.detector, pictures.astype(np.float32) / 127.5 - 1)
+    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits[..., 0])), atol=1e-5)
+    pairs = raw.reshape(1, 896, 8, 2) / 128
+    center, size = pairs[:, :, 0] + detector.anchor_centers(), pairs[:, :, 1]
+    np.testing.assert_allclose(points[:, :, 0], center - size / 2, atol=1e-5)
+    np.testing.assert_allclose(points[:, :, 1], center + size / 2, atol=1e-5)
+    keypoints = pairs[:, :, 2:] + detector.anchor_centers()[:, None]
+    np.testing.assert_allclose(points[:, :, 2:], keypoints, atol=1e-5)
+
+
+def test_compiled_mesh_equals_numpy(networks):
+    picture = RNG.integers(0, 256, (288, 288, 3), dtype=np.uint8)
+    # This square takes the pixels in the middle as they are.
+    center, side, angle = np.full(2, 144, np.float32), np.float32(192), np.float32(0)
+    points, score = facemesh.predict(networks.mesh, picture, center, side, angle)
+    raw, logit = reference(networks.mesh, picture[None, 48:240, 48:240].astype(np.float32) / 255)
+    np.testing.assert_allclose(points, raw.reshape(468, 3) + [48, 48, 0], atol=1e-3)
+    np.testing.assert_allclose(score, 1 / (1 + np.exp(-logit.item())), atol=1e-5)
 
 
 def test_networks_have_the_documented_shapes(networks):
@@ -43,7 +100,7 @@ def test_depthwise_convolution_equals_scipy(stride, size):
     x = RNG.normal(size=(1, size, size, 3)).astype(np.float32)
     kernel = RNG.normal(size=(3, 3, 1, 3)).astype(np.float32)
     op = Op("depthwise_conv", (), 0, padding="SAME", strides=(stride, stride))
-    result = network_module._convolve_depthwise(x, kernel, op)
+    result = jax.jit(network_module._convolve_depthwise, static_argnums=2)(x, kernel, op)
     # "SAME" with stride 2 starts at the second pixel where the size is even.
     first = 1 if stride == 2 and size % 2 == 0 else 0
     for channel in range(3):

@@ -3,10 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.test_util import check_grads
 
 from relightify_jax.rendering.interpolate import compute_fragments, interpolate
-from relightify_jax.rendering.rasterize import rasterize
+from relightify_jax.rendering.rasterize import Visibility, rasterize
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SIZE = 24
 FACES = np.int32([[0, 1, 2], [0, 2, 3]])
@@ -19,6 +22,7 @@ def project(corners):
     return SIZE / 2 + 18.0 * corners[:, :2] / depth[:, None], depth
 
 
+@jax.jit
 def draw(xy, depth):
     visibility = rasterize(xy, depth, FACES, height=SIZE, width=SIZE)
     return compute_fragments(xy, depth, FACES, visibility)
@@ -57,7 +61,7 @@ def test_gradients_equal_finite_differences():
 
     with jax.enable_x64(True):
         arguments = [jnp.asarray(x, jnp.float64) for x in (xy, depth, CORNERS)]
-        check_grads(loss, arguments, order=1, modes=("fwd", "rev"), rtol=1e-4, atol=1e-6)
+        check_grads(jax.jit(loss), arguments, order=1, modes=("fwd", "rev"), rtol=1e-4, atol=1e-6)
 
 
 def test_gradient_through_rasterize_and_junk_in_triangle_zero_is_finite():
@@ -72,19 +76,13 @@ def test_gradient_through_rasterize_and_junk_in_triangle_zero_is_finite():
         fragments = compute_fragments(xy, depth, faces, visibility)
         return jnp.sum(interpolate(xy, faces, fragments) ** 2 * fragments.inverse_depth[..., None])
 
-    gradients = jax.grad(loss, argnums=(0, 1))(xy, depth)
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))(xy, depth)
     assert all(np.isfinite(g).all() and np.any(g != 0) for g in gradients)
 
 
 def test_sliver_does_not_extrapolate_far():
     """A triangle 1/1000 pixel wide may own a pixel after snapping."""
-    xy = np.float32([[2.5, 2.499], [2.501, 20.5], [2.49, 20.5]]) + np.float32([0.004, 0])
-    fragments = compute_fragments(
-        xy,
-        np.ones(3, np.float32),
-        np.int32([[0, 1, 2]]),
-        rasterize(xy, np.ones(3), np.int32([[0, 1, 2]]), height=24, width=24)._replace(
-            face=jnp.zeros((24, 24), jnp.int32)
-        ),
-    )
+    xy = np.float32([[2.504, 2.499], [2.505, 20.5], [2.494, 20.5]])
+    everywhere = Visibility(jnp.zeros((SIZE, SIZE), jnp.int32), jnp.bool_(False))
+    fragments = jax.jit(compute_fragments)(xy, jnp.ones(3), np.int32([[0, 1, 2]]), everywhere)
     assert np.isfinite(fragments.bary).all() and np.abs(fragments.bary).max() <= 3.0

@@ -83,7 +83,7 @@ def test_rotated_light_equals_light_seen_from_turned_normals():
         jax.random.uniform(keys[1], (3, 3)),
     )
     rotation = jnp.asarray(Rotation.from_rotvec([0.3, -1.1, 0.7]).as_matrix(), jnp.float32)
-    turned = lighting.rotate_light(light, rotation)
+    turned = jax.jit(lighting.rotate_light)(light, rotation)
     normals = random_normals()
     np.testing.assert_allclose(
         lighting.shade_sh(normals @ rotation.T, turned.sh),

@@ -1,11 +1,14 @@
 """Occlusion of shapes whose answer is known."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.rendering import lighting, occlusion
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 DIRECTIONS = occlusion.fibonacci_directions(128)
 
@@ -59,7 +62,7 @@ def test_convex_sphere_does_not_shadow_itself(blur):
     np.testing.assert_allclose(openness, 1.0, atol=0.01)
     # Unshadowed transfer is the Lambert convolution in closed form.
     sh = lighting.environment_to_sh(jnp.asarray(np.random.default_rng(0).random((16, 32, 3))))
-    transfer = occlusion.sh_transfer(points, DIRECTIONS, visibility)
+    transfer = jax.jit(occlusion.sh_transfer)(points, DIRECTIONS, visibility)
     np.testing.assert_allclose(transfer @ sh, lighting.shade_sh(points, sh), rtol=0.03)
 
 

@@ -46,7 +46,7 @@ def test_random_soup_equals_the_reference_at_every_pixel(seed):
     assert (expected >= 0).mean() > 0.5
 
 
-@pytest.mark.parametrize("patch", [1, 3, 8])
+@pytest.mark.parametrize("patch", [1, 8])
 def test_result_does_not_depend_on_patch_size_or_number_of_chunks(patch):
     xy, depth, faces = soup(0)
     expected = rasterize(xy, depth, faces, height=64, width=64).face
@@ -54,14 +54,14 @@ def test_result_does_not_depend_on_patch_size_or_number_of_chunks(patch):
     np.testing.assert_array_equal(got.face, expected)
 
 
-def test_head_equals_the_reference(shared_assets):
+@pytest.mark.parametrize("size", [256, pytest.param(512, marks=pytest.mark.slow)])
+def test_head_equals_the_reference(shared_assets, size):
     head = np.load(shared_assets / "ict/ict_face_model_q.npz")
     points, faces = head_points(head)
-    for size in (256, 512):
-        xy, depth = look_at_head(points, size, yaw=0.3)
-        expected, _ = rasterize_reference(xy, depth, faces, height=size, width=size)
-        face = rasterize(xy, depth, faces, height=size, width=size).face
-        assert int((np.asarray(face) != expected).sum()) == 0
+    xy, depth = look_at_head(points, size, yaw=0.3)
+    expected, _ = rasterize_reference(xy, depth, faces, height=size, width=size)
+    face = rasterize(xy, depth, faces, height=size, width=size).face
+    assert int((np.asarray(face) != expected).sum()) == 0
 
 
 def head_points(head):

@@ -11,6 +11,8 @@ from relightify_jax.rendering import renderer
 from relightify_jax.rendering.lighting import Light, named_lights, uniform_sh
 from relightify_jax.rendering.occlusion import mesh_occlusion
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SIZE = 24
 CAMERA = Camera(
     focal=jnp.float32(60.0),
@@ -19,14 +21,6 @@ CAMERA = Camera(
     translation=jnp.array([0.0, 0.0, -0.5]),
 )
 WHITE = Light(uniform_sh([1.0, 1.0, 1.0]), jnp.eye(3)[2:], jnp.zeros((1, 3)))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """These programs are large and run once; optimising them takes most of the time."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def ball(num=16):

@@ -1,11 +1,17 @@
 """Energy, reciprocity and agreement of the skin model with numeric integration."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from relightify_jax.rendering import shading
 from relightify_jax.rendering.lighting import Light, latlong_directions, uniform_sh
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+shade = jax.jit(shading.shade)
+specular_brdf = jax.jit(shading.specular_brdf)
 
 DIRECTIONS, SOLID_ANGLE = latlong_directions(128, 256)
 UP = np.float32([0, 1, 0])
@@ -21,7 +27,7 @@ def one_beam(direction, radiance=1.0):
 
 def reflected(roughness, f0, cosine):
     """Integral of the GGX lobe times the cosine over all light directions."""
-    brdf = shading.specular_brdf(
+    brdf = specular_brdf(
         jnp.broadcast_to(UP, DIRECTIONS.shape),
         jnp.broadcast_to(view_at(cosine), DIRECTIONS.shape),
         jnp.asarray(DIRECTIONS),
@@ -33,7 +39,7 @@ def reflected(roughness, f0, cosine):
 
 def test_white_lambert_surface_in_a_white_furnace_renders_one():
     light = Light(uniform_sh([1.0, 1.0, 1.0]), jnp.eye(3)[:1], jnp.zeros((1, 3)))
-    out = shading.shade(jnp.ones(3), jnp.zeros(1), UP, view_at(0.7), light, 1.0)
+    out = shade(jnp.ones(3), jnp.zeros(1), UP, view_at(0.7), light, 1.0)
     # Specular albedo 0 still has Schlick's grazing term; together they return everything.
     assert np.all(out <= 1.0 + 1e-5) and np.all(out > 0.99)
 
@@ -54,8 +60,8 @@ def test_specular_lobe_is_reciprocal_and_dark_below_the_horizon():
     a, b = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
     normals = jnp.broadcast_to(UP, a.shape)
     roughness = jnp.full((100, 1), 0.4)
-    forward = shading.specular_brdf(normals, a, b, roughness, 0.04)
-    backward = shading.specular_brdf(normals, b, a, roughness, 0.04)
+    forward = specular_brdf(normals, a, b, roughness, 0.04)
+    backward = specular_brdf(normals, b, a, roughness, 0.04)
     np.testing.assert_allclose(forward, backward, rtol=1e-4, atol=1e-7)
     below = (a[:, 1] <= 0) | (b[:, 1] <= 0)
     assert below.any() and not np.asarray(forward)[below].any()
@@ -66,7 +72,7 @@ def test_surface_returns_no_more_light_than_it_gets_from_one_beam(scatter):
     """White albedo, S = 1, a beam at 50 degrees: the outgoing flux stays below the incoming."""
     direction = view_at(np.cos(0.87))
     upper = DIRECTIONS[:64]
-    out = shading.shade(
+    out = shade(
         jnp.ones((*upper.shape[:2], 3)), jnp.ones((*upper.shape[:2], 1)),
         jnp.broadcast_to(UP, upper.shape), jnp.asarray(upper), one_beam(direction), 0.45,
         scatter=scatter,
@@ -77,7 +83,7 @@ def test_surface_returns_no_more_light_than_it_gets_from_one_beam(scatter):
 
 
 def test_lambert_surface_facing_a_beam_renders_with_its_radiance():
-    out = shading.shade(jnp.full(3, 0.5), jnp.zeros(1), UP, UP, one_beam(UP, 0.8), 1.0)
+    out = shade(jnp.full(3, 0.5), jnp.zeros(1), UP, UP, one_beam(UP, 0.8), 1.0)
     np.testing.assert_allclose(out, 0.4, atol=1e-4)
 
 
@@ -86,7 +92,7 @@ def test_scatter_moves_light_past_the_terminator_and_keeps_its_sum():
     for wrap in (0.0, 0.1, 0.3):
         total = np.trapezoid(np.asarray(shading._wrapped_cosine(cosine, wrap)), cosine)
         np.testing.assert_allclose(total, 0.5, atol=1e-4)
-    shadow = shading.shade(
+    shadow = shade(
         jnp.ones(3), jnp.zeros(1), UP, UP, one_beam(view_at(-0.1)), 0.5, scatter=(0.3, 0.15, 0.0)
     )
     assert shadow[0] > shadow[1] > shadow[2] == 0
@@ -94,7 +100,7 @@ def test_scatter_moves_light_past_the_terminator_and_keeps_its_sum():
 
 def test_occlusion_and_visibility_darken_what_they_should():
     light = Light(uniform_sh([1.0, 1.0, 1.0]), jnp.array([UP]), jnp.ones((1, 3)))
-    render = lambda **options: shading.shade(  # noqa: E731
+    render = lambda **options: shade(  # noqa: E731
         jnp.array([0.6, 0.3, 0.2]), jnp.array([0.35]), UP, view_at(0.8), light, **options
     )
     full, shadowed = render(), render(visibility=jnp.zeros(1))
@@ -110,8 +116,6 @@ def test_occlusion_and_visibility_darken_what_they_should():
 def test_shading_broadcasts_over_pixels_and_texels():
     light = Light(uniform_sh([0.5, 0.5, 0.5]), jnp.eye(3)[:2], jnp.ones((2, 3)))
     normals = jnp.broadcast_to(UP, (4, 5, 3))
-    out = shading.shade(
-        jnp.full((4, 5, 3), 0.3), jnp.full((4, 5, 1), 0.35), normals, normals, light
-    )
-    single = shading.shade(jnp.full(3, 0.3), jnp.full(1, 0.35), UP, UP, light)
+    out = shade(jnp.full((4, 5, 3), 0.3), jnp.full((4, 5, 1), 0.35), normals, normals, light)
+    single = shade(jnp.full(3, 0.3), jnp.full(1, 0.35), UP, UP, light)
     np.testing.assert_allclose(out, jnp.broadcast_to(single, (4, 5, 3)), rtol=1e-5)

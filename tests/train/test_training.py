@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from relightify_jax.diffusion import gaussian
-from relightify_jax.models import KLAutoencoder, UNet
+from relightify_jax.models import KLAutoencoder, UNet, fit_patch_code
 from relightify_jax.train import (
     autoencoder_step,
     diffusion_step,
@@ -169,12 +169,13 @@ def test_best_and_latest_checkpoints_are_kept(tmp_path):
 def test_the_autoencoders_learn(tmp_path):
     tiny = dict(encoder_features=8, decoder_features=(8, 8), num_blocks=1, full_size_features=4)
     modules = {"texture": KLAutoencoder(3, 4, **tiny), "reflectance": KLAutoencoder(7, 4, **tiny)}
-    # Bases that code the wrong thing leave everything to the networks.
-    bases = {n: np.eye(64 * m.num_channels)[:, -4:] for n, m in modules.items()}
+    # Codes of the wrong thing leave everything to the networks.
+    noise = np.random.default_rng(1).normal(size=(8, 16, 16, 10))
+    codes = {n: fit_patch_code(noise[..., autoencoder_step.PARTS[n]], 4) for n in modules}
     mesh = sharding.make_mesh()
     optimizer = optimizers.make_optimizer()
     state, shardings = make_state(
-        lambda key: autoencoder_step.init_params(modules, key, bases), optimizer, 0, mesh
+        lambda key: autoencoder_step.init_params(modules, key, codes), optimizer, 0, mesh
     )
     step_fn = autoencoder_step.make_autoencoder_step(
         modules, optimizer, shardings, mesh, peak_rate=1e-2, kl_weight=1e-3, gradient_weight=0.5

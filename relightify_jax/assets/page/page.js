@@ -242,6 +242,7 @@ function draw() {
     vertices: scene.parts.reduce((sum, part) => sum + part.positions.length / 3, 0),
     triangles: scene.parts.reduce((sum, part) => sum + part.count / 3, 0),
     parts: scene.parts.map((part) => part.name), settings,
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     views: VIEWS.map(([name]) => name).filter(hasView), lights: Object.keys(data.lights),
     probe: places.length > 1 ? scene.probe(Array.from({ length: places.length >> 1 }, (_, i) => places.slice(2 * i, 2 * i + 2))) : [],
   });
