@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from data_pipeline.synthetic.skins import load_skins, no_skins
 from relightify_jax.core.errors import InputError
+from relightify_jax.geometry.canonical import landmark_uv
 from relightify_jax.geometry.mesh import vertex_normals
-from relightify_jax.geometry.morphable_model import PARTS, MorphableModel, landmarks
+from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas, sample_atlas
 from relightify_jax.rendering.occlusion import directional_visibility, fibonacci_directions
 from relightify_jax.skin.regions import Regions, build_regions
@@ -94,26 +95,6 @@ def compute_visibility(model: MorphableModel, num_directions: int) -> tuple[np.n
         model.mean, model.faces, jnp.asarray(directions), model.mean, normals
     )
     return np.asarray(seen).T, np.asarray(directions)
-
-
-def landmark_uv(model: MorphableModel) -> np.ndarray:
-    """Positions (468, 2) of the FaceMesh landmarks in the canonical UV layout."""
-    on_face = np.asarray(model.face_part) == PARTS.index("face")
-    uv_of_vertex = np.full((model.mean.shape[0], 2), np.nan)
-    faces = np.asarray(model.faces)[on_face]
-    uv_of_vertex[faces] = np.asarray(model.uv)[np.asarray(model.uv_faces)[on_face]]
-    # A landmark on the rim of the face part may touch vertices without a canonical UV.
-    corners = uv_of_vertex[np.asarray(model.landmark_vertices)]
-    weights = np.where(np.isnan(corners[..., 0]), 0.0, np.asarray(model.landmark_bary))
-    total = weights.sum(-1, keepdims=True)
-    uv = (np.nan_to_num(corners) * weights[..., None]).sum(1) / np.maximum(total, 1e-6)
-    lost = total[:, 0] < 1e-3
-    if lost.any():
-        points = np.asarray(landmarks(model, model.mean))
-        vertices = np.flatnonzero(~np.isnan(uv_of_vertex[:, 0]))
-        offsets = points[lost, None] - np.asarray(model.mean)[None, vertices]
-        uv[lost] = uv_of_vertex[vertices[np.argmin((offsets**2).sum(-1), axis=1)]]
-    return uv
 
 
 def regions_from_stack(stack: jax.Array) -> Regions:

@@ -1,14 +1,7 @@
-"""Face models as files: which one a program's --face_model means, and our own format.
+"""Face models by name, and this project's own file format for them.
 
-Our format is one .npz file without pickles. Its arrays are the fields of `MorphableModel`
-under their own names, metres, UV v down, plus "format":
-
-    format            text, FORMAT
-    mean (V, 3), identity (K, V, 3), expression (E, V, 3)          float16 or float32
-    faces (F, 3), uv_faces (F, 3), face_part (F,), quads (Q, 4)    integers
-    uv (T, 2), landmark_bary (468, 3), landmark_spread (468,)      float32
-    landmark_vertices (468, 3)                                     integers
-    expression_names (E,), name, licence                           text
+A model file is an .npz with the arrays of `MorphableModel` under the names of its fields
+(float32 metres and int32), `quads`, and the strings `expression_names`, `name`, `licence`.
 """
 
 import os
@@ -23,77 +16,72 @@ from relightify_jax.geometry.embedded import load_embedded_model
 from relightify_jax.geometry.ict import load_ict_folder, load_ict_npz
 from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 
-FORMAT = "relightify face model 1"
-_FLOATS = ("mean", "identity", "expression", "uv", "landmark_bary", "landmark_spread")
-_INTEGERS = ("faces", "uv_faces", "face_part", "landmark_vertices", "quads")
-_TEXTS = ("expression_names", "name", "licence")
-_SHAPES = {
-    "mean": ("V", 3),
-    "identity": ("K", "V", 3),
-    "expression": ("E", "V", 3),
-    "faces": ("F", 3),
-    "uv": ("T", 2),
-    "uv_faces": ("F", 3),
-    "face_part": ("F",),
-    "landmark_vertices": ("L", 3),
-    "landmark_bary": ("L", 3),
-    "landmark_spread": ("L",),
-    "quads": ("Q", 4),
-    "expression_names": ("E",),
-    "name": (),
-    "licence": (),
-}
-NUM_LANDMARKS = 468
+# Field, number of axes, and whether it holds floats.
+_ARRAYS = (
+    ("mean", 2, True), ("identity", 3, True), ("expression", 3, True),
+    ("faces", 2, False), ("uv", 2, True), ("uv_faces", 2, False), ("face_part", 1, False),
+    ("landmark_vertices", 2, False), ("landmark_bary", 2, True), ("landmark_spread", 1, True),
+    ("quads", 2, False),
+)  # fmt: skip
+_STRINGS = ("expression_names", "name", "licence")
 
 
-def load_face_model(spec: str) -> MorphableModel:
-    """Loads the face model that a user named.
+def load_face_model(spec: str = "embedded") -> MorphableModel:
+    """Loads a face model.
 
     Args:
-        spec: "embedded", "ict:PATH" with an ICT-FaceKit folder or .npz, or the path of a
-            file of our own format.
+        spec: "embedded"; "ict:PATH" with a checkout of ICT-FaceKit or a packed .npz of it;
+            or the path of an .npz in this project's format.
 
     Raises:
-        InputError: If there is no such model or it cannot be used.
+        InputError: If it cannot be used.
     """
     if spec == "embedded":
         return load_embedded_model()
-    kind, _, path = spec.partition(":")
-    if kind == "ict" and path:
-        return load_ict_npz(path) if path.endswith(".npz") else load_ict_folder(path)
-    if not spec.endswith(".npz"):
-        raise InputError(
-            f"There is no face model {spec!r}; give 'embedded', 'ict:PATH' with the folder of "
-            "ICT-FaceKit, or the path of a face model in .npz."
-        )
-    return _read_own(spec)
+    if spec.startswith("ict:"):
+        path = pathlib.Path(spec.removeprefix("ict:"))
+        return load_ict_folder(path) if path.is_dir() else load_ict_npz(path)
+    if spec.endswith(".npz"):
+        return read_face_model(spec)
+    raise InputError(
+        f"Unknown face model {spec!r}; give embedded, ict:PATH or the path of an .npz file."
+    )
 
 
 def save_face_model(path: str | os.PathLike[str], model: MorphableModel) -> None:
-    """Writes a model in our own format; `load_face_model` reads it back unchanged."""
-    arrays = {name: np.asarray(getattr(model, name)) for name in (*_FLOATS, *_INTEGERS)}
-    arrays |= {name: np.array(getattr(model, name)) for name in _TEXTS}
-    if not model.expression_names:
-        arrays["expression_names"] = np.zeros(0, "U1")
-    with atomic_path(path) as partial:
-        np.savez_compressed(partial, format=np.array(FORMAT), **arrays)
+    """Writes a model in this project's format, whole or not at all."""
+    arrays = {name: np.asarray(getattr(model, name)) for name, *_ in _ARRAYS}
+    strings = {name: np.array(getattr(model, name)) for name in _STRINGS}
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays, **strings)
 
 
-def _read_own(path: str) -> MorphableModel:
+def read_face_model(path: str | os.PathLike[str]) -> MorphableModel:
+    """Reads a model in this project's format.
+
+    Raises:
+        InputError: If the file is missing, lacks arrays, or they do not fit together.
+    """
     arrays = read_npz(path, "a face model")
-    missing = [name for name in _SHAPES if name not in arrays]
+    missing = [name for name in (*(n for n, *_ in _ARRAYS), *_STRINGS) if name not in arrays]
     if missing:
-        hint = "; for an ICT-FaceKit file write ict:PATH" if "group_names" in arrays else ""
-        raise InputError(
-            f"{path} is not a face model of {FORMAT!r}: it lacks {', '.join(missing)}{hint}."
-        )
-    _check_shapes(path, arrays)
-    _check_values(path, arrays)
-    floats = {name: jnp.asarray(arrays[name], jnp.float32) for name in _FLOATS}
-    integers = {name: jnp.asarray(arrays[name], jnp.int32) for name in _INTEGERS[:-1]}
+        raise InputError(f"{path} is not a face model: it lacks {', '.join(missing)}.")
+    for name, num_axes, is_float in _ARRAYS:
+        array = arrays[name]
+        if array.ndim != num_axes or np.issubdtype(array.dtype, np.floating) != is_float:
+            raise InputError(
+                f"{path} is not a face model: {name} is {array.dtype} of shape {array.shape}."
+            )
+        if is_float and not np.isfinite(array).all():
+            raise InputError(f"{path}: {name} holds NaN or infinity; export the model again.")
+    _check_fit(path, arrays)
+    values = {
+        name: jnp.asarray(arrays[name], jnp.float32 if is_float else jnp.int32)
+        for name, _, is_float in _ARRAYS
+        if name != "quads"
+    }
     return MorphableModel(
-        **floats,
-        **integers,
+        **values,
         quads=arrays["quads"].astype(np.int32),
         expression_names=tuple(str(name) for name in arrays["expression_names"]),
         name=str(arrays["name"]),
@@ -101,51 +89,36 @@ def _read_own(path: str) -> MorphableModel:
     )
 
 
-def _check_shapes(path: str, arrays: dict[str, np.ndarray]) -> None:
-    sizes: dict[str, int] = {"L": NUM_LANDMARKS}
-    for name, shape in _SHAPES.items():
-        found = arrays[name].shape
-        agrees = len(found) == len(shape) and all(
-            size == (sizes.setdefault(want, size) if isinstance(want, str) else want)
-            for want, size in zip(shape, found, strict=True)
-        )
-        if not agrees:
-            wanted = tuple(sizes.get(want, want) for want in shape)
-            raise InputError(
-                f"{path} cannot be used as a face model: {name} has shape {found}, expected "
-                f"({', '.join(map(str, wanted))})."
-            )
-
-
-def _check_values(path: str, arrays: dict[str, np.ndarray]) -> None:
-    def complain(problem):
-        raise InputError(f"{path} cannot be used as a face model: {problem}.")
-
-    for name in _FLOATS:
-        if arrays[name].dtype.kind != "f":
-            complain(f"{name} holds {arrays[name].dtype} instead of floating-point numbers")
-        if not np.isfinite(arrays[name]).all():
-            complain(f"{name} holds NaN or infinite numbers")
+def _check_fit(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> None:
+    """Whether sizes, indices and units of the arrays agree."""
     num_vertices, num_uv = len(arrays["mean"]), len(arrays["uv"])
-    limits = {"faces": num_vertices, "landmark_vertices": num_vertices, "quads": num_vertices}
-    limits |= {"uv_faces": num_uv, "face_part": len(PARTS)}
-    for name, limit in limits.items():
-        values = arrays[name]
-        if values.dtype.kind not in "iu":
-            complain(f"{name} holds {values.dtype} instead of integers")
-        if values.size and (values.min() < 0 or values.max() >= limit):
-            complain(f"{name} holds indices outside 0 to {limit - 1}")
-    if (np.diff(arrays["face_part"].astype(int)) < 0).any():
-        complain("its triangles are not sorted by part")
-    extent = np.ptp(arrays["mean"], axis=0).max() if num_vertices else 0.0
-    if not 0.1 < extent < 1.5:
-        complain(f"it is {extent:.3g} m large; heads are in metres, about 0.3")
+    complaints = {
+        "identity and expression must have as many vertices as mean": any(
+            arrays[name].shape[1:] != arrays["mean"].shape for name in ("identity", "expression")
+        ),
+        "every expression needs a name": len(arrays["expression"])
+        != len(arrays["expression_names"]),
+        "faces, uv_faces and face_part must have one row per triangle": not (
+            arrays["faces"].shape == arrays["uv_faces"].shape
+            and len(arrays["faces"]) == len(arrays["face_part"])
+        ),
+        "there must be 468 landmarks": any(
+            len(arrays[name]) != 468
+            for name in ("landmark_vertices", "landmark_bary", "landmark_spread")
+        ),
+        "indices must lie within the vertices and UVs": not (
+            _within(arrays["faces"], num_vertices)
+            and _within(arrays["uv_faces"], num_uv)
+            and _within(arrays["landmark_vertices"], num_vertices)
+            and _within(arrays["face_part"], len(PARTS))
+        ),
+        "triangles must be sorted by part": bool(np.any(np.diff(arrays["face_part"]) < 0)),
+        "vertices must be in metres": not 0.1 < np.ptp(arrays["mean"][:, 1]) < 1.0,
+    }
+    for sentence, is_wrong in complaints.items():
+        if is_wrong:
+            raise InputError(f"{path} is not a usable face model: {sentence}.")
 
 
-def describe_model(model: MorphableModel) -> str:
-    """One line about a model, for logs and reports."""
-    return (
-        f"{pathlib.Path(model.name).name}: {model.mean.shape[0]} vertices, "
-        f"{model.faces.shape[0]} triangles, {model.identity.shape[0]} identity modes, "
-        f"{model.expression.shape[0]} expressions"
-    )
+def _within(indices: np.ndarray, count: int) -> bool:
+    return indices.size > 0 and int(indices.min()) >= 0 and int(indices.max()) < count
