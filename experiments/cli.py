@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
@@ -46,6 +47,19 @@ def record_run(
     }
     with atomic_path(pathlib.Path(folder) / "run.json") as path:
         path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def use_compile_cache() -> bool:
+    """Keeps compiled programs in the user's cache folder; True if it had to be made."""
+    if jax.config.jax_compilation_cache_dir is not None:
+        return False
+    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
+    folder = home / "relightify_jax" / "compiled"
+    is_first = not folder.exists()
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return is_first
 
 
 def require(value: str | None, flag: str, what: str) -> str:

@@ -17,12 +17,12 @@ from relightify_jax.export.head import Head, dress_head
 from relightify_jax.export.maps import write_maps
 from relightify_jax.export.report import write_report
 from relightify_jax.export.turntable import contact_strip, side_by_side, write_animation
-from relightify_jax.export.views import Studio, light_from_sh
+from relightify_jax.export.views import Studio, head_assets, light_from_sh
 from relightify_jax.fitting.crop import Crop, camera_in_crop, crop_around, cut_image
 from relightify_jax.fitting.overlay import draw_fit_overlay
 from relightify_jax.pipeline import RelightableFace, Resources
 from relightify_jax.rendering.lighting import Light, named_lights
-from relightify_jax.rendering.renderer import render_texture
+from relightify_jax.rendering.renderer import head_mesh, render_texture
 
 STRIP_LIGHTS = ("studio", "window left", "golden hour", "overcast", "neon", "top", "rim")
 TURNTABLE_LIGHT = "studio"
@@ -104,7 +104,7 @@ def _write_pictures(
     settings: ConfigDict,
 ) -> dict[str, bytes]:
     """Writes `renders/` and returns the pictures of the page as WebP files by name."""
-    studio = Studio(resources.model, face.fit.points, face.occlusion, head)
+    studio = Studio(head_mesh(resources.model), head_assets(head), face.fit.points, face.occlusion)
     lights = named_lights()
     size = settings.size
     crop = crop_around(np.asarray(face.landmarks.points)[:, :2], _PORTRAIT_MARGIN, size)

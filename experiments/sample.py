@@ -12,7 +12,6 @@ drag the light. Nothing is downloaded and the photo never leaves the machine.
 """
 
 import contextlib
-import os
 import pathlib
 import tempfile
 import time
@@ -74,7 +73,8 @@ def main(argv: Sequence[str]) -> None:
     config = _CONFIG.value
     seed = config.seed if _SEED.value is None else _SEED.value
     stage = Stages()
-    _use_compile_cache()
+    if cli.use_compile_cache():
+        print("First run: compiling takes a few minutes more; later runs reuse it.")
     photo, notes = _load_photo()
     with staged_folder(_OUT.value) as folder:
         with stage("load"):
@@ -96,18 +96,6 @@ def main(argv: Sequence[str]) -> None:
         print(f"Note: {note}")
     page = pathlib.Path(_OUT.value, "index.html")
     print(f"Done in {sum(stage.seconds.values()):.0f} s. Open {page} and drag the light.")
-
-
-def _use_compile_cache() -> None:
-    """Keeps compiled programs for the next run, in the user's cache folder."""
-    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
-    folder = home / "relightify_jax" / "compiled"
-    if jax.config.jax_compilation_cache_dir is None:
-        if not folder.exists():
-            print("First run: compiling takes a few minutes more; later runs reuse it.")
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def _load_photo() -> tuple[Photo, tuple[str, ...]]:

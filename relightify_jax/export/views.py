@@ -1,6 +1,7 @@
 """Pictures of a finished head: under preset lights, turning, and back in its photo."""
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,38 +9,22 @@ import numpy as np
 
 from relightify_jax.export.head import Head
 from relightify_jax.geometry.camera import Camera
-from relightify_jax.geometry.morphable_model import MorphableModel
 from relightify_jax.rendering.lighting import Light, rotate_light, rotation_about_y
-from relightify_jax.rendering.renderer import HeadAssets, HeadMesh, head_mesh, render_head
+from relightify_jax.rendering.renderer import HeadAssets, HeadMesh, render_head
 
 BACKGROUND = (0.012, 0.012, 0.014)  # Linear; nearly black, so that rim light shows.
 _VIEW_ANGLE = np.radians(22.0)  # Of a portrait lens, vertical.
+PORTRAIT_YAW = float(np.radians(12.0))
 _TURN = np.radians(55.0)  # Largest yaw of the turntable.
 
 
-class Studio:
-    """A head set up for rendering: what all its pictures share, computed once.
-
-    Attributes:
-        mesh: Triangles.
-        assets: Textures.
-        points: (V, 3) posed vertices, metres.
-        occlusion: (V,) ambient occlusion.
-    """
+class Studio(NamedTuple):
+    """A head set up for rendering: what all its pictures share."""
 
     mesh: HeadMesh
     assets: HeadAssets
-    points: jax.Array
-    occlusion: jax.Array
-
-    def __init__(
-        self, model: MorphableModel, points: jax.Array, occlusion: jax.Array, head: Head
-    ) -> None:
-        """Sets up `head`, dressed for `points` (V, 3) of `model`, with occlusion (V,)."""
-        self.mesh = head_mesh(model)
-        self.points = jnp.asarray(points)
-        self.assets = head_assets(head)
-        self.occlusion = jnp.asarray(occlusion)
+    points: jax.Array  # (V, 3) posed vertices, metres.
+    occlusion: jax.Array  # (V,) ambient occlusion, see `mesh_occlusion`.
 
     def render(
         self,
@@ -63,9 +48,11 @@ class Studio:
         )
         return np.concatenate([np.asarray(rendering.image), np.asarray(rendering.alpha)], -1)
 
-    def relit(self, lights: Mapping[str, Light], size: int) -> dict[str, np.ndarray]:
-        """The head from the front under each light: (size, size, 3) by the light's name."""
-        camera = portrait_camera(self.points, size, yaw=np.radians(12.0))
+    def relit(
+        self, lights: Mapping[str, Light], size: int, yaw: float = PORTRAIT_YAW
+    ) -> dict[str, np.ndarray]:
+        """The head under each light: (size, size, 3) by the light's name; yaw in radians."""
+        camera = portrait_camera(self.points, size, yaw)
         return {
             name: self.render(camera, light, size, size)[..., :3] for name, light in lights.items()
         }

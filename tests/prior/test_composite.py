@@ -80,7 +80,7 @@ def test_a_mole_moves_to_the_albedo_and_a_highlight_hardly(scene):
     mole = decoded.at[20:23, 10:13].multiply(0.4)
     shine = mole.at[40:43, 10:13].set(1.0)
     out = transfer_detail(albedo, decoded, shine, confidence)
-    assert float(out[21, 11].max()) < 0.3
+    assert float(out[21, 11].max()) < 0.35
     assert float(out[41, 11].max()) < 0.5 * 1.3
     np.testing.assert_array_equal(out[:, SIZE // 2 :], albedo[:, SIZE // 2 :])
 

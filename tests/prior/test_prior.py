@@ -36,11 +36,11 @@ def prior():
     random = np.random.default_rng(0)
     texture = KLAutoencoder(3, 2, **TINY)
     reflectance = KLAutoencoder(7, 3, **TINY)
-    keys = jax.random.split(jax.random.key(0), 5)
+    keys = jax.random.split(jax.random.key(0), 3)
 
     def init(module, key, channels):
         x = jnp.zeros((1, 8, 8, channels))
-        return jax.jit(module.init)(key, x, keys[4])["params"]
+        return jax.jit(module.init)(key, x, jax.random.key(9))["params"]
 
     mean = random.uniform(0.2, 0.6, size=(SIZE, SIZE, 10)).astype(np.float32)
     codec = FaceCodec(

@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const VIEWS = [
-  ["lit", "Lit", "The inferred skin under the light on the left."],
+  ["lit", "Lit", "The inferred skin under the chosen light."],
   ["texture", "Texture", "The photo's colours on the face, completed by the prior. The photo's light is still in it."],
   ["texture_observed", "Observed", "Only what the photo shows; black was not seen."],
   ["confidence", "Confidence", "How well the photo shows each place: white fully, black not at all."],
