@@ -34,20 +34,8 @@ INSTALL = [
     "tqdm",
 ]
 EXTRAS = {
-    "export": ["OpenEXR", "usd-core"],  # EXR maps, USDZ.
     "heic": ["pillow-heif"],  # Photographs as iPhones store them.
-    "models": ["h5py"],  # The Basel Face Model's files.
-    "report": ["matplotlib", "tensorboardX"],  # Plots, TensorBoard.
-    "dev": [
-        "hypothesis",
-        "matplotlib",
-        "mypy",
-        "pytest",
-        "pytest-xdist",
-        "ruff",
-        "tensorboardX",
-        "trimesh",
-    ],
+    "dev": ["mypy", "pytest", "pytest-xdist", "ruff", "trimesh"],
 }
 
 setup(

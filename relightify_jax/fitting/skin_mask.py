@@ -1,6 +1,7 @@
 """Keeps skin and drops what lies before it: hair, clothes, background, a raised hand.
 
-Skin is told by its colour once the fitted light is divided out. What differs is dropped
+Skin is told by its colour, once the fitted light is divided out, and by being smooth, as
+hair is not. What differs is dropped
 only where it reaches in from the border of what was seen, as hair and collars do: moles,
 lips and brows are islands in skin and stay.
 """
@@ -32,11 +33,13 @@ _REFERENCE = (face_regions.CHEEKS, face_regions.NOSE, face_regions.CHIN, face_re
 _REFERENCE_RADIUS = 0.07
 # Spread of skin over one face, in natural logarithms: luminance, red-green, green-blue.
 # Light that the fit missed varies luminance far more than hue.
-_MIN_SPREAD = np.array([0.18, 0.06, 0.07])
-_MAX_SPREAD = np.array([0.30, 0.11, 0.13])
-_WEAK, _STRONG = 3.2, 5.0  # Spreads at which a texel is doubtful, and surely no skin.
+_MIN_SPREAD = np.array([0.18, 0.06, 0.07, 0.45])  # The last one: of log roughness.
+_MAX_SPREAD = np.array([0.30, 0.11, 0.13, 0.60])
+_WEAK, _STRONG = 2.8, 4.5  # Spreads at which a texel is doubtful, and surely no skin.
 _BEARD_RELIEF = 1.8  # Times as much luminance is allowed below the nose: stubble is skin.
 _SMOOTHING = 1 / 170  # Of the map's side: colours are compared over about a pore's group.
+_ROUGHNESS_SCALE = 1 / 64  # Of the map's side: strands are finer than this.
+_ROUGHNESS_FLOOR = 0.02  # Of log luminance: the noise of a photograph.
 _MARGIN = 1 / 45  # Of the map's side: hair is thin at its edge and shadows what is beside.
 _MIN_ISLAND = 4e-3  # Of the map's area.
 _LOG_FLOOR = 4e-3
@@ -68,7 +71,8 @@ def keep_skin(
     if deviation is None:
         return observation
     keep = seen & ~_intruders(deviation, seen, feature)
-    keep = _without_islands(keep, reference & seen & ~feature, places[_CHIN, 1])
+    core = _within(places[list(face_regions.CHEEKS)], _REFERENCE_RADIUS, size) & keep
+    keep = _without_islands(keep, core, places[_CHIN, 1])
     distance = ndimage.distance_transform_edt(~(seen & ~keep)) / size
     fade = np.clip(distance / _MARGIN, 0.0, 1.0)
     fade = np.where(feature & keep, np.maximum(fade, 0.75), fade)
@@ -86,7 +90,9 @@ def _within(places: np.ndarray, radius: float, size: int) -> np.ndarray:
 def _unlit_color(
     observation: Observation, model: MorphableModel, atlas: UVAtlas, fit: FitResult
 ) -> np.ndarray:
-    """Log luminance, red-green and green-blue (R, R, 3) without the fitted light."""
+    """What tells skin (R, R, 4): log luminance without the fitted light, red-green,
+    green-blue, and log roughness.
+    """
     normals = vertex_normals(fit.points, model.faces)
     shading = shade_sh(sample_atlas(atlas, model.faces, normals), fit.sh)
     shading = jnp.maximum(shading, 0.15 * jnp.mean(shading))
@@ -96,11 +102,19 @@ def _unlit_color(
     size = logs.shape[0]
     # Averages among observed texels only.
     weight = np.asarray(observation.confidence, np.float64) + 1e-6
-    sigma = (_SMOOTHING * size, _SMOOTHING * size, 0)
-    logs = ndimage.gaussian_filter(logs * weight, sigma) / ndimage.gaussian_filter(weight, sigma)
-    return np.stack(
-        [logs.mean(axis=-1), logs[..., 0] - logs[..., 1], logs[..., 1] - logs[..., 2]], axis=-1
-    )
+
+    def smooth(values: np.ndarray, scale: float) -> np.ndarray:
+        sigma = (scale * size, scale * size, 0)
+        return ndimage.gaussian_filter(values * weight, sigma) / ndimage.gaussian_filter(
+            weight, sigma
+        )
+
+    light = logs.mean(axis=-1, keepdims=True)
+    detail = light - smooth(light, _ROUGHNESS_SCALE / 2)
+    roughness = 0.5 * np.log(smooth(detail**2, _ROUGHNESS_SCALE) + _ROUGHNESS_FLOOR**2)
+    logs = smooth(logs, _SMOOTHING)
+    hue = np.stack([logs[..., 0] - logs[..., 1], logs[..., 1] - logs[..., 2]], axis=-1)
+    return np.concatenate([logs.mean(axis=-1, keepdims=True), hue, roughness], axis=-1)
 
 
 def _deviation(
@@ -117,15 +131,20 @@ def _deviation(
     trend = np.stack([np.ones_like(u), u, v, u * u], axis=-1)
     coefficients, spread = _robust_fit(trend[reference], color[reference])
     spread = np.clip(spread, _MIN_SPREAD, _MAX_SPREAD)
-    offset = np.abs(color - trend @ coefficients) / spread
+    offset = (color - trend @ coefficients) / spread
+    # Strands hang from above; below, wrinkles and stubble are as rough. Nothing is too
+    # smooth to be skin.
+    above_brows = v + 0.5 < places[list(face_regions.BROWS), 1].min()
+    offset[..., 3] = np.where(above_brows, np.maximum(offset[..., 3], 0.0), 0.0)
+    offset = np.abs(offset)
     below_nose = (np.arange(size) + 0.5) / size > places[_NOSE_BASE, 1]
     offset[..., 0] /= np.where(below_nose, _BEARD_RELIEF, 1.0)[:, None]
     return np.max(offset, axis=-1)
 
 
 def _robust_fit(rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (k, 3) and spread (3,) of values (n, 3) over rows (n, k), by reweighting."""
-    coefficients = np.zeros((rows.shape[1], 3))
+    """Coefficients (k, c) and spread (c,) of values (n, c) over rows (n, k), by reweighting."""
+    coefficients = np.zeros((rows.shape[1], values.shape[1]))
     coefficients[0] = np.median(values, axis=0)
     ridge = 0.02 * np.diag([0.0] + [1.0] * (rows.shape[1] - 1))
     for _ in range(8):
@@ -152,7 +171,7 @@ def _intruders(deviation: np.ndarray, seen: np.ndarray, feature: np.ndarray) -> 
     return ndimage.binary_closing(chosen, iterations=radius) & seen & ~feature
 
 
-def _without_islands(keep: np.ndarray, reference: np.ndarray, chin: float) -> np.ndarray:
+def _without_islands(keep: np.ndarray, cheeks: np.ndarray, chin: float) -> np.ndarray:
     """Keeps what hangs together with the face, and the neck if it is large enough.
 
     Blond hair above a dark fringe has the colour of skin; it is betrayed by the gap.
@@ -162,7 +181,7 @@ def _without_islands(keep: np.ndarray, reference: np.ndarray, chin: float) -> np
     if count == 0:
         return keep
     index = np.arange(1, count + 1)
-    is_face = ndimage.maximum(reference, core, index).astype(bool)
+    is_face = ndimage.maximum(cheeks, core, index).astype(bool)
     height = np.array([row for row, _ in ndimage.center_of_mass(core > 0, core, index)])
     area = ndimage.sum(np.ones_like(core), core, index)
     is_neck = (height > chin * len(keep)) & (area > _MIN_ISLAND * keep.size)

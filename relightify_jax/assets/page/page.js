@@ -121,7 +121,7 @@ function buildControls() {
   for (const [name, preset] of Object.entries(data.lights)) {
     presets[name] = splitPreset(preset);
     const ball = document.createElement("canvas"), { key } = presets[name];
-    ball.width = ball.height = 64;
+    ball.width = ball.height = 56;
     const [laz, lel] = key ? anglesFromDirection(key.direction) : [0, 0];
     const strength = key ? Math.max(...key.radiance) : 0;
     paintSphere(ball, composeLight(presets[name], { laz, lel, strength, turn: 0 }), [[1, 0, 0], [0, 1, 0], [0, 0, 1]]);
@@ -251,7 +251,7 @@ function draw() {
 /** The light ball: the surroundings on a sphere and the key light as a handle. */
 function drawBall(light, frame) {
   const ball = $("ball"), size = ball.width, context = ball.getContext("2d");
-  const small = drawBall.small || (drawBall.small = Object.assign(document.createElement("canvas"), { width: 88, height: 88 }));
+  const small = drawBall.small || (drawBall.small = Object.assign(document.createElement("canvas"), { width: 56, height: 56 }));
   paintSphere(small, light, frame, 0.5);
   context.clearRect(0, 0, size, size);
   context.drawImage(small, size * 0.08, size * 0.08, size * 0.84, size * 0.84);
