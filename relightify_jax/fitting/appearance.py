@@ -36,9 +36,9 @@ _BAND_SCALE = (0.282, *(0.326,) * 3, 0.273, 0.273, 0.158, 0.273, 0.137)
 # A face in a well exposed portrait: mostly light from all sides, some from the front.
 # Relative to the constant coefficient but for that one itself: were they absolute, dim
 # light on impossibly bright skin would be free to have any contrast.
-_LIGHT_MEAN = (0.75, 0.1, 0.4, *(0.0,) * 6)
-_LIGHT_DEVIATION = (0.15, *(0.4,) * 3, *(0.12,) * 5)  # Of the grey part.
-_TINT_DEVIATION = (0.1, *(0.06,) * 3, *(0.02,) * 5)  # Of the rest: light is near white.
+LIGHT_MEAN = (0.75, 0.1, 0.4, *(0.0,) * 6)
+LIGHT_DEVIATION = (0.15, *(0.4,) * 3, *(0.12,) * 5)  # Of the grey part.
+TINT_DEVIATION = (0.1, *(0.06,) * 3, *(0.02,) * 5)  # Of the rest: light is near white.
 _SHADE_FLOOR = 0.05  # Width of the bend that keeps shading positive.
 
 
@@ -59,9 +59,9 @@ def initial_appearance(skin_color: jax.Array | None = None) -> Appearance:
     offsets = [mean for _, _, mean, _ in _FIELDS]
     base = jnp.array(_SKIN_LOG_ALBEDO)
     if skin_color is not None:
-        frontal = _LIGHT_MEAN[0] * (1 + _LIGHT_MEAN[2])
+        frontal = LIGHT_MEAN[0] * (1 + LIGHT_MEAN[2])
         base = jnp.log(jnp.clip(skin_color / frontal, 0.01, 0.9))
-    light = jnp.array(_LIGHT_MEAN).at[1:].multiply(_LIGHT_MEAN[0])
+    light = jnp.array(LIGHT_MEAN).at[1:].multiply(LIGHT_MEAN[0])
     light = jnp.broadcast_to(light[:, None], (9, 3))
     return Appearance(jnp.concatenate([base[None], jnp.array(offsets)]), light)
 
@@ -122,7 +122,7 @@ def appearance_residuals(appearance: Appearance) -> jax.Array:
     offset = (appearance.albedo - mean.albedo) / deviation[:, None]
     grey = jnp.mean(appearance.light, axis=-1)
     unit = jnp.maximum(grey[0], 0.1)
-    tint = (appearance.light - grey[:, None]) / unit / jnp.array(_TINT_DEVIATION)[:, None]
+    tint = (appearance.light - grey[:, None]) / unit / jnp.array(TINT_DEVIATION)[:, None]
     relative = jnp.concatenate([grey[:1], grey[1:] / unit])
-    grey_offset = (relative - jnp.array(_LIGHT_MEAN)) / jnp.array(_LIGHT_DEVIATION)
+    grey_offset = (relative - jnp.array(LIGHT_MEAN)) / jnp.array(LIGHT_DEVIATION)
     return jnp.concatenate([offset.reshape(-1), tint.reshape(-1), grey_offset])

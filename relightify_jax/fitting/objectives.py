@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from relightify_jax.core.numerics import einsum, normalize
 from relightify_jax.fitting import appearance as looks
@@ -129,12 +130,16 @@ def pixel_barycentrics(xy: jax.Array, corners: jax.Array, depth: jax.Array) -> j
 def photometric_residuals(parameters: Parameters, data: PhotoData) -> jax.Array:
     """(3 N,) differences of rendered and photographed colour over their deviation."""
     geometry, appearance = parameters
+    corners = evaluate_shape(data.pixels.corners, geometry).reshape(-1, 3, 3)
+    return _color_residuals(corners, geometry.pose, appearance, data).reshape(-1)
+
+
+def _color_residuals(corners, pose, appearance: Appearance, data: PhotoData) -> jax.Array:
+    """The same (N, 3), as a function of the corners (N, 3, 3) of the pixels' triangles."""
     pixels = data.pixels
-    corners = evaluate_shape(pixels.corners, geometry)
-    camera = fitted_camera(geometry, data.landmarks)
+    camera = camera_from_pose(pose, data.landmarks.center, data.landmarks.anchor)
     xy, depth = project(camera, corners)
-    bary = pixel_barycentrics(pixels.xy, xy.reshape(-1, 3, 2), depth.reshape(-1, 3))
-    corners = corners.reshape(-1, 3, 3)
+    bary = pixel_barycentrics(pixels.xy, xy, depth)
     # The triangle's normal turns with the parameters; its constant distance from the
     # smooth normal removes the facets.
     normal = normalize(triangle_normals(corners) + pixels.normal_offset)
@@ -143,7 +148,7 @@ def photometric_residuals(parameters: Parameters, data: PhotoData) -> jax.Array:
     color = looks.render_color(appearance, fields, normal, view)
     # Selected before it is scaled: an unused pixel must not carry a NaN into the sum.
     difference = jnp.where(pixels.valid[:, None] > 0, color - pixels.color, 0.0)
-    return (difference / pixels.deviation).reshape(-1)
+    return difference / pixels.deviation
 
 
 def triangle_normals(corners: jax.Array) -> jax.Array:
@@ -162,3 +167,54 @@ def joint_residuals(parameters: Parameters, data: PhotoData) -> jax.Array:
             looks.appearance_residuals(parameters.appearance),
         ]
     )
+
+
+def joint_jacobian(parameters: Parameters, data: PhotoData) -> tuple[jax.Array, jax.Array]:
+    """`joint_residuals` (M,) and their derivatives (P, M), parameters as `ravel_pytree` has them.
+
+    A pixel sees the shape through the nine coordinates of its triangle only, so nine
+    tangents serve all coefficients; forward differentiation would carry one for each.
+    """
+    geometry, appearance = parameters
+    model = data.pixels.corners
+    corners = evaluate_shape(model, geometry).reshape(-1, 3, 3)
+    count = corners.shape[0]
+
+    _, push = jax.linearize(lambda x: _color_residuals(x, geometry.pose, appearance, data), corners)
+    units = jnp.eye(9).reshape(9, 1, 3, 3)
+    by_corner = jax.vmap(lambda unit: push(jnp.broadcast_to(unit, corners.shape)))(units)
+    by_shape = [
+        einsum("jnc,knj->knc", by_corner, modes.reshape(-1, count, 9))
+        for modes in (model.identity, model.expression)
+    ]
+    by_pose = _jacobian(lambda x: _color_residuals(corners, x, appearance, data), geometry.pose)
+    by_color = _jacobian(lambda x: _color_residuals(corners, geometry.pose, x, data), appearance)
+    blocks = [by_pose, *by_shape, by_color]
+    photometric = jnp.concatenate([block.reshape(-1, 3 * count) for block in blocks])
+
+    def geometric_residuals(geometry):
+        return jnp.concatenate(
+            [
+                landmark_residuals(geometry, data.landmarks),
+                geometry_prior_residuals(geometry, data.landmarks),
+            ]
+        )
+
+    geometric = _jacobian(geometric_residuals, geometry)
+    prior = _jacobian(looks.appearance_residuals, appearance)
+    jacobian = jnp.concatenate(
+        [
+            jnp.pad(geometric, ((0, prior.shape[0]), (0, 0))),
+            photometric,
+            jnp.pad(prior, ((geometric.shape[0], 0), (0, 0))),
+        ],
+        axis=1,
+    )
+    return joint_residuals(parameters, data), jacobian
+
+
+def _jacobian(function, argument) -> jax.Array:
+    """Derivatives (P, ...) of a function of a pytree, one row for each of its numbers."""
+    flat, unravel = ravel_pytree(argument)
+    _, push = jax.linearize(lambda x: function(unravel(x)), flat)
+    return jax.vmap(push)(jnp.eye(flat.size))

@@ -1,90 +1,133 @@
-"""The light of a photograph, once its skin is known: a robust linear fit."""
+"""The light in which a photograph was taken, once the albedo is known.
+
+Shading is linear in the nine coefficients of the light, so this is a reweighted linear
+least-squares problem with a mild prior; both the diffuse part and the broad sheen of skin
+are in it, for on dark skin the sheen is much of what one sees.
+"""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from relightify_jax.core.color import luminance
-from relightify_jax.core.numerics import matmul, normalize
-from relightify_jax.core.uv_layout import SKIN_SPECULAR_ALBEDO
-from relightify_jax.rendering.lighting import NUM_SH, Light, shade_sh, uniform_sh
-from relightify_jax.rendering.shading import shade
+from relightify_jax.core.numerics import einsum, normalize
+from relightify_jax.core.uv_layout import F0_AT_SPECULAR_ONE, SKIN_SPECULAR_ALBEDO
+from relightify_jax.fitting.appearance import (
+    LIGHT_DEVIATION,
+    LIGHT_MEAN,
+    TINT_DEVIATION,
+    sh_from_light,
+)
+from relightify_jax.rendering.lighting import radiance_sh, shade_sh
+from relightify_jax.rendering.shading import SKIN_ROUGHNESS, specular_albedo_of_lobe
 
-_ROUNDS = 4  # Of reweighting; the specular part is taken out anew in each.
-_CUTOFF = 0.15  # Relative residual beyond which a texel counts ever less (Geman-McClure).
-_GRID = 128  # Texels per side that are used: light has no detail.
-# Stiffness of bands 0, 1 and 2, relative to the mean texel, and of what differs between
-# the channels: light is mostly grey, and skin's own colour variation must not tint it.
-_BAND_PRIOR = (1e-4, 2e-3, 2e-2)
+_MAX_SIDE = 128  # Texels per side that are used; the light is smooth.
+_ROUNDS = 10
+_NOISE = 0.12  # Deviation of a texel, of the median texture.
+_CUTOFF = 2.5  # Geman-McClure, in deviations: highlights, cast shadows, brows.
+_OBSERVATIONS = 400.0  # What all texels count together.
+_DARK_DEVIATION = 0.02  # Of the constant: how far shading may dip below zero.
 
 
-@jax.jit
+class _Design(NamedTuple):
+    rows: jax.Array  # (N, 3, 9): the texel's colour is rows . light.
+    target: jax.Array  # (N, 3).
+    weight: jax.Array  # (N,), sums to `_OBSERVATIONS`.
+    deviation: jax.Array  # ().
+    directions: jax.Array  # (D, 9): shading over the sphere.
+
+
 def estimate_light(
     texture: jax.Array,
     confidence: jax.Array,
-    diffuse_albedo: jax.Array,
+    albedo: jax.Array,
     normals: jax.Array,
-    view: jax.Array,
-    occlusion: jax.Array | None = None,
+    view: jax.Array | None = None,
+    specular_albedo: jax.Array | float = SKIN_SPECULAR_ALBEDO,
 ) -> jax.Array:
-    """Estimates the surrounding light under which known skin looks as in the photo.
+    """Fits light to an observed texture. Pure and jit-able.
 
     Args:
-        texture: (R, R, 3) linear RGB from the photo.
+        texture: (R, R, 3) observed linear RGB.
         confidence: (R, R, 1) in [0, 1].
-        diffuse_albedo: (R, R, 3) linear.
-        normals: (R, R, 3) unit, model space.
-        view: (3,) unit, from the head to the camera, model space.
-        occlusion: (R, R, 1), 1 = open.
+        albedo: (R, R, 3) diffuse albedo, linear RGB.
+        normals: (R, R, 3) unit, in the frame in which the light is wanted; those of the
+            posed head (with expression), rotated or not.
+        view: (R, R, 3) unit, towards the camera, same frame; None leaves the sheen out.
+        specular_albedo: Scalar or (R, R, 1), F0 = 0.08 times it.
 
     Returns:
-        (9, 3) radiance coefficients, as `Light.sh`. White light of 1 if nothing was seen.
+        (9, 3) radiance coefficients as in `rendering.lighting`; the prior's light if
+        nothing is observed.
     """
-    step = max(texture.shape[0] // _GRID, 1)
-    take = lambda image: image[::step, ::step].reshape(-1, image.shape[-1])  # noqa: E731
-    texture, albedo, confidence = take(texture), take(diffuse_albedo), take(confidence)
-    normals = normalize(take(normals))
-    open_sky = jnp.ones_like(confidence) if occlusion is None else take(occlusion)
-    # Sampling the surroundings' response once per coefficient gives the exact design
-    # matrix of the diffuse part, whatever convention the renderer has.
-    basis = shade_sh(normals, jnp.eye(NUM_SH)) * open_sky
-    view = jnp.broadcast_to(normalize(view), normals.shape)
-    gloss = jnp.full_like(confidence, SKIN_SPECULAR_ALBEDO)
+    design = _design(texture, confidence, albedo, normals, view, specular_albedo)
+    light = jnp.broadcast_to(_prior_light()[:, None], (9, 3))
 
-    def improve(sh, _):
-        lit = shade(jnp.zeros_like(albedo), gloss, normals, view, _surroundings(sh))
-        target = texture - lit * open_sky
-        predicted = albedo * matmul(basis, sh)
-        scale = luminance(albedo)[:, None] * jnp.maximum(jnp.mean(sh[0]), 1e-3) * 0.3
-        residual = jnp.mean(jnp.abs(target - predicted), -1, keepdims=True) / (scale + 1e-6)
-        weight = confidence / (1 + (residual / _CUTOFF) ** 2) ** 2
-        return _solve(basis, albedo, target, weight), None
+    def step(light, _):
+        return _reweighted_solve(light, design), None
 
-    start = _solve(basis, albedo, texture, confidence)
-    sh, _ = lax.scan(improve, start, None, length=_ROUNDS)
-    return jnp.where(jnp.sum(confidence) > 0, sh, uniform_sh(jnp.ones(3)))
+    light, _ = lax.scan(step, light, length=_ROUNDS)
+    return sh_from_light(light)
 
 
-def _surroundings(sh: jax.Array) -> Light:
-    """A light without beams."""
-    return Light(sh, jnp.zeros((1, 3)).at[0, 2].set(1.0), jnp.zeros((1, 3)))
+def _prior_light() -> jax.Array:
+    return jnp.array(LIGHT_MEAN).at[1:].multiply(LIGHT_MEAN[0])
 
 
-def _solve(basis: jax.Array, albedo: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
-    """Weighted ridge regression (9, 3), first for grey light, then for its tint."""
-    total = jnp.sum(weight) + 1e-6
-    prior = jnp.repeat(jnp.array(_BAND_PRIOR), jnp.array([1, 3, 5]), total_repeat_length=NUM_SH)
-    energy = jnp.sum(weight * albedo**2) / (3 * total)
-    ridge = jnp.diag(prior * energy)
+def _design(texture, confidence, albedo, normals, view, specular_albedo) -> _Design:
+    stride = max(texture.shape[0] // _MAX_SIDE, 1)
+    specular_albedo = jnp.broadcast_to(jnp.asarray(specular_albedo), confidence.shape)
 
-    def normal_matrix(channel):
-        rows = basis * channel[:, None]
-        return matmul((rows * weight).T, rows) / total
+    def pick(x):
+        return x[::stride, ::stride].reshape(-1, x.shape[-1])
 
-    gram = jax.vmap(normal_matrix, 1)(albedo)
-    moment = matmul(basis.T, weight * albedo * target) / total
-    grey = jnp.linalg.solve(gram.sum(0) + ridge, moment.sum(1))
-    tint = moment.T - jnp.einsum("cij,j->ci", gram, grey, precision="highest")
-    # Tint is bound far more tightly above band 0 than grey light is.
-    stiff = ridge * jnp.where(jnp.arange(NUM_SH) == 0, 1.0, 5.0)
-    return grey[:, None] + jax.vmap(lambda a, b: jnp.linalg.solve(a + stiff, b))(gram, tint).T
+    to_sh = sh_from_light(jnp.eye(9))  # Columns: the SH of each light parameter.
+    normal = pick(normals)
+    rows = pick(albedo)[..., None] * shade_sh(normal, to_sh)[:, None, :]
+    if view is not None:
+        toward = pick(view)
+        cosine = jnp.sum(normal * toward, axis=-1, keepdims=True)
+        mirror = normalize(2 * cosine * normal - toward)
+        f0 = F0_AT_SPECULAR_ONE * pick(specular_albedo)
+        roughness = jnp.full_like(cosine, SKIN_ROUGHNESS)
+        reflected = specular_albedo_of_lobe(jnp.clip(cosine, 0.0, 1.0), roughness, f0)
+        sheen = radiance_sh(mirror, to_sh, blur=2 * SKIN_ROUGHNESS**2)
+        rows = rows + (reflected * sheen)[:, None, :]
+    target = pick(texture)
+    # Clipped texels say only "at least".
+    weight = pick(confidence)[:, 0] * (jnp.max(target, axis=-1) < 0.97)
+    seen = jnp.where(weight > 0, jnp.mean(target, axis=-1), jnp.nan)
+    median = jnp.nan_to_num(jnp.nanmedian(seen), nan=1.0)
+    weight = weight * (_OBSERVATIONS / jnp.maximum(jnp.sum(weight), 1.0))
+    sphere = normalize(jax.random.normal(jax.random.key(0), (64, 3)))
+    return _Design(
+        rows, target, weight, _NOISE * jnp.maximum(median, 1e-3), shade_sh(sphere, to_sh)
+    )
+
+
+def _reweighted_solve(light: jax.Array, design: _Design) -> jax.Array:
+    """One round: weights from the last light (9, 3), then grey light, then its tint."""
+    residual = (einsum("ncl,lc->nc", design.rows, light) - design.target) / design.deviation
+    squared = jnp.sum(residual**2, axis=-1) / 3
+    weight = design.weight / (1.0 + squared / _CUTOFF**2) ** 2 / design.deviation**2
+    normal = einsum("n,ncl,ncm->clm", weight, design.rows, design.rows)
+    moment = einsum("n,ncl,nc->cl", weight, design.rows, design.target)
+
+    # Directions in which the last light was negative are pulled back to black.
+    unit = jnp.maximum(jnp.mean(light[0]), 0.05)
+    shading = einsum("dl,lc->dc", design.directions, light)
+    pull = (shading < 0) / (_DARK_DEVIATION * unit) ** 2 / design.directions.shape[0]
+    black = einsum("dc,dl,dm->clm", pull, design.directions, design.directions)
+
+    # The prior's deviations are relative to the constant coefficient; see `appearance`.
+    relative = jnp.ones(9).at[1:].set(unit)
+    precision = 1.0 / (jnp.array(LIGHT_DEVIATION) * relative) ** 2
+    mean = jnp.array(LIGHT_MEAN) * relative
+    grey_normal = jnp.sum(normal + black, axis=0) / 3 + jnp.diag(precision)
+    grey_moment = jnp.sum(moment, axis=0) / 3 + precision * mean
+    grey = jnp.linalg.solve(grey_normal, grey_moment)
+
+    tint_precision = 1.0 / (jnp.array(TINT_DEVIATION) * unit) ** 2
+    full = normal + black + jnp.diag(tint_precision)
+    return jnp.linalg.solve(full, (moment + tint_precision * grey)[..., None])[..., 0].T

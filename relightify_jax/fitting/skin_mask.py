@@ -1,189 +1,186 @@
-"""Keeps skin and drops what lies before it: hair, clothes, background, a raised hand.
+"""Which observed texels show skin, and not hair, collar, hand or background.
 
-Skin is told by its colour, once the fitted light is divided out, and by being smooth, as
-hair is not. What differs is dropped
-only where it reaches in from the border of what was seen, as hair and collars do: moles,
-lips and brows are islands in skin and stay.
+No segmentation network: skin is what can be reached from the inner face by small steps in
+colour, after the fitted light is divided out. Along a cheek or up a forehead skin changes
+slowly, at a hairline or a collar it jumps; what lies behind the jump is never reached.
 """
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from relightify_jax.fitting import face_regions
-from relightify_jax.fitting.fit import FitResult
 from relightify_jax.fitting.unwrap import Observation
-from relightify_jax.geometry.canonical import landmark_uv
-from relightify_jax.geometry.mesh import vertex_normals
-from relightify_jax.geometry.morphable_model import MorphableModel
+from relightify_jax.geometry.morphable_model import MorphableModel, landmarks
 from relightify_jax.geometry.uv_atlas import UVAtlas, sample_atlas
-from relightify_jax.rendering.lighting import shade_sh
 
-_TRUSTED = 0.5
-_NOSE_BASE, _CHIN = 2, 152  # Landmarks.
-# Features that differ from skin by nature, and how far around their landmarks, in UV.
-_FEATURES = (
-    (face_regions.BROWS, 0.022),
-    (face_regions.EYES, 0.045),
-    (face_regions.LIPS, 0.035),
-    (face_regions.NOSE, 0.05),
-)
-_REFERENCE = (face_regions.CHEEKS, face_regions.NOSE, face_regions.CHIN, face_regions.FOREHEAD)
-_REFERENCE_RADIUS = 0.07
-# Spread of skin over one face, in natural logarithms: luminance, red-green, green-blue.
-# Light that the fit missed varies luminance far more than hue.
-_MIN_SPREAD = np.array([0.18, 0.06, 0.07, 0.45])  # The last one: of log roughness.
-_MAX_SPREAD = np.array([0.30, 0.11, 0.13, 0.60])
-_WEAK, _STRONG = 2.8, 4.5  # Spreads at which a texel is doubtful, and surely no skin.
-_BEARD_RELIEF = 1.8  # Times as much luminance is allowed below the nose: stubble is skin.
-_SMOOTHING = 1 / 170  # Of the map's side: colours are compared over about a pore's group.
-_ROUGHNESS_SCALE = 1 / 64  # Of the map's side: strands are finer than this.
-_ROUGHNESS_FLOOR = 0.02  # Of log luminance: the noise of a photograph.
-_MARGIN = 1 / 45  # Of the map's side: hair is thin at its edge and shadows what is beside.
-_MIN_ISLAND = 4e-3  # Of the map's area.
-_LOG_FLOOR = 4e-3
+_WORK_SIZE = 256  # Texels per side at which masks are computed.
+_ROUNDS = 24
+_REACH_SIGMA = 5.0  # Texels over which the colour of accepted skin is averaged.
+_CLEAN_RADIUS = 2  # Texels; narrower bridges of skin between strands of hair are cut.
+_BORDER = 2  # Texels not believed beside what was rejected.
+
+
+class SkinConfig(NamedTuple):
+    """Thresholds of `keep_skin`, in natural log units of albedo."""
+
+    luminance_step: float = 0.40  # Against accepted skin nearby; shadows pass.
+    chroma_step: float = 0.16
+    roughness: float = 0.22  # Deviation of luminance within two texels: hair is rough.
+    # Against the whole face: what a chain of small steps may add up to.
+    luminance_total: float = 1.1
+    chroma_total: float = 0.40
+    # Inside the trusted area only a gross and large outlier is not the face's own.
+    trusted_luminance: float = 1.3
+    trusted_chroma: float = 0.6
+    far_start: float = 0.045  # Metres from the landmarks where trust begins to fade...
+    far_end: float = 0.080  # ...and ends: ears, nape and collar are not fitted.
+
+
+class FaceFields(NamedTuple):
+    """What is known beforehand about each texel; (R, R) float32."""
+
+    trusted: jax.Array  # 1 on the inner face, between brows, cheeks and chin.
+    feature: jax.Array  # 1 on lips, brows and lids, whose colour is not skin's.
+    distance: jax.Array  # Metres to the nearest landmark, on the mean head.
+
+
+def face_fields(model: MorphableModel, atlas: UVAtlas) -> FaceFields:
+    """Fields of an atlas of the face; they depend on the model only."""
+    points = landmarks(model, model.mean)
+    places = np.asarray(points)
+    oval = np.asarray(face_regions.distance_to(points, points[jnp.array(face_regions.OVAL)]))
+    brow = places[list(face_regions.BROWS), 1].max()
+    inner = (oval > 0.012) & (places[:, 1] < brow + 0.002)
+    position = sample_atlas(atlas, model.faces, model.mean)
+    features = face_regions.LIPS + face_regions.BROWS + face_regions.EYES
+    near_inner = face_regions.distance_to(position, points[jnp.asarray(np.flatnonzero(inner))])
+    near_feature = face_regions.distance_to(position, points[jnp.array(features)])
+    return FaceFields(
+        (near_inner < 0.007).astype(jnp.float32),
+        (near_feature < 0.006).astype(jnp.float32),
+        face_regions.distance_to(position, points),
+    )
 
 
 def keep_skin(
-    observation: Observation, model: MorphableModel, atlas: UVAtlas, fit: FitResult
+    observation: Observation,
+    shading: jax.Array,
+    fields: FaceFields,
+    config: SkinConfig = SkinConfig(),  # noqa: B008  (immutable)
+    threshold: float = 0.5,
 ) -> Observation:
     """Lowers the confidence of texels that do not show skin.
 
     Args:
         observation: From `unwrap_texture`, R texels per side.
-        model: The face model.
-        atlas: Of its part "face", of side R.
-        fit: The fit; its light is divided out.
+        shading: (R, R, 3) fitted light on a white surface, to be divided out.
+        fields: From `face_fields` for the same atlas.
+        config: Thresholds.
+        threshold: Of confidence, for the new mask.
 
     Returns:
-        The observation with mask and confidence reduced; the texture is unchanged.
+        The observation with lower confidence and mask, the same texture.
     """
-    confidence = np.asarray(observation.confidence)[..., 0]
-    size = confidence.shape[0]
-    seen = confidence > _TRUSTED
-    places = landmark_uv(model)
-    near = [_within(places[list(group)], radius, size) for group, radius in _FEATURES]
-    feature = np.any(near, axis=0)
-    reference = _within(places[list(sum(_REFERENCE, ()))], _REFERENCE_RADIUS, size)
-    color = _unlit_color(observation, model, atlas, fit)
-    deviation = _deviation(color, seen, reference & seen & ~feature, places)
-    if deviation is None:
-        return observation
-    keep = seen & ~_intruders(deviation, seen, feature)
-    core = _within(places[list(face_regions.CHEEKS)], _REFERENCE_RADIUS, size) & keep
-    keep = _without_islands(keep, core, places[_CHIN, 1])
-    distance = ndimage.distance_transform_edt(~(seen & ~keep)) / size
-    fade = np.clip(distance / _MARGIN, 0.0, 1.0)
-    fade = np.where(feature & keep, np.maximum(fade, 0.75), fade)
-    reduced = jnp.asarray(confidence * np.where(seen & ~keep, 0.0, fade), jnp.float32)[..., None]
-    return observation._replace(confidence=reduced, mask=(reduced > _TRUSTED).astype(jnp.float32))
+    size = observation.texture.shape[0]
+    shrink = max(size // _WORK_SIZE, 1)
 
+    def small(x):
+        x = np.asarray(x, np.float32)
+        return x[: size // shrink * shrink, : size // shrink * shrink].reshape(
+            size // shrink, shrink, size // shrink, shrink, -1
+        ).mean(axis=(1, 3))  # fmt: skip
 
-def _within(places: np.ndarray, radius: float, size: int) -> np.ndarray:
-    """(R, R) bool: texels within `radius` of places (n, 2), in UV."""
-    axis = (np.arange(size) + 0.5) / size
-    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    return (cKDTree(places).query(grid)[0] < radius).reshape(size, size)
-
-
-def _unlit_color(
-    observation: Observation, model: MorphableModel, atlas: UVAtlas, fit: FitResult
-) -> np.ndarray:
-    """What tells skin (R, R, 4): log luminance without the fitted light, red-green,
-    green-blue, and log roughness.
-    """
-    normals = vertex_normals(fit.points, model.faces)
-    shading = shade_sh(sample_atlas(atlas, model.faces, normals), fit.sh)
-    shading = jnp.maximum(shading, 0.15 * jnp.mean(shading))
-    logs = np.asarray(
-        jnp.log(jnp.maximum(observation.texture, _LOG_FLOOR)) - jnp.log(shading), np.float64
+    seen = small(observation.confidence)[..., 0]
+    color = np.log(np.maximum(small(observation.texture), 2e-3))
+    color = color - np.log(np.maximum(small(shading), 0.05))
+    trusted, feature, distance = (small(field[..., None])[..., 0] for field in fields)
+    skin = _find_skin(color, seen, trusted > 0.5, feature > 0.5, config)
+    far = np.clip((config.far_end - distance) / (config.far_end - config.far_start), 0.0, 1.0)
+    keep = skin * np.clip(far, 0.0, 1.0)
+    keep = ndimage.zoom(keep, size / keep.shape[0], order=1, grid_mode=True, mode="nearest")
+    confidence = observation.confidence * jnp.asarray(keep[..., None], jnp.float32)
+    return observation._replace(
+        mask=(confidence > threshold).astype(jnp.float32), confidence=confidence
     )
-    size = logs.shape[0]
-    # Averages among observed texels only.
-    weight = np.asarray(observation.confidence, np.float64) + 1e-6
-
-    def smooth(values: np.ndarray, scale: float) -> np.ndarray:
-        sigma = (scale * size, scale * size, 0)
-        return ndimage.gaussian_filter(values * weight, sigma) / ndimage.gaussian_filter(
-            weight, sigma
-        )
-
-    light = logs.mean(axis=-1, keepdims=True)
-    detail = light - smooth(light, _ROUGHNESS_SCALE / 2)
-    roughness = 0.5 * np.log(smooth(detail**2, _ROUGHNESS_SCALE) + _ROUGHNESS_FLOOR**2)
-    logs = smooth(logs, _SMOOTHING)
-    hue = np.stack([logs[..., 0] - logs[..., 1], logs[..., 1] - logs[..., 2]], axis=-1)
-    return np.concatenate([logs.mean(axis=-1, keepdims=True), hue, roughness], axis=-1)
 
 
-def _deviation(
-    color: np.ndarray, seen: np.ndarray, reference: np.ndarray, places: np.ndarray
-) -> np.ndarray | None:
-    """How many spreads (R, R) each texel is from this face's skin; None if it shows none."""
-    if reference.sum() < 50:
-        return None
-    size = len(seen)
-    axis = (np.arange(size) + 0.5) / size - 0.5
-    u, v = np.meshgrid(axis, axis)
-    # What the fitted light leaves of shading and of its colour is smooth across the face.
-    # No v^2: between nose and chin it is not known well enough to reach up to the hair.
-    trend = np.stack([np.ones_like(u), u, v, u * u], axis=-1)
-    coefficients, spread = _robust_fit(trend[reference], color[reference])
-    spread = np.clip(spread, _MIN_SPREAD, _MAX_SPREAD)
-    offset = (color - trend @ coefficients) / spread
-    # Strands hang from above; below, wrinkles and stubble are as rough. Nothing is too
-    # smooth to be skin.
-    above_brows = v + 0.5 < places[list(face_regions.BROWS), 1].min()
-    offset[..., 3] = np.where(above_brows, np.maximum(offset[..., 3], 0.0), 0.0)
-    offset = np.abs(offset)
-    below_nose = (np.arange(size) + 0.5) / size > places[_NOSE_BASE, 1]
-    offset[..., 0] /= np.where(below_nose, _BEARD_RELIEF, 1.0)[:, None]
-    return np.max(offset, axis=-1)
+def _split(color: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Luminance (...,) and chroma (..., 2) of log colour (..., 3)."""
+    chroma = np.stack([color[..., 0] - color[..., 1], color[..., 2] - color[..., 1]], axis=-1)
+    return color.mean(axis=-1), chroma
 
 
-def _robust_fit(rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (k, c) and spread (c,) of values (n, c) over rows (n, k), by reweighting."""
-    coefficients = np.zeros((rows.shape[1], values.shape[1]))
-    coefficients[0] = np.median(values, axis=0)
-    ridge = 0.02 * np.diag([0.0] + [1.0] * (rows.shape[1] - 1))
-    for _ in range(8):
-        residual = values - rows @ coefficients
-        spread = 1.4826 * np.median(np.abs(residual), axis=0) + 1e-3
-        weight = 1 / (1 + np.max(np.abs(residual) / spread, axis=-1) ** 2 / 4) ** 2
-        weighted = rows * (weight / weight.sum())[:, None]
-        coefficients = np.linalg.solve(weighted.T @ rows + ridge, weighted.T @ values)
-    return coefficients, spread
+def _distances(color, reference) -> tuple[np.ndarray, np.ndarray]:
+    """Differences in luminance and in chroma, both (...,) >= 0."""
+    luminance, chroma = _split(color - reference)
+    return np.abs(luminance), np.linalg.norm(chroma, axis=-1)
 
 
-def _intruders(deviation: np.ndarray, seen: np.ndarray, feature: np.ndarray) -> np.ndarray:
-    """(R, R) bool: doubtful regions that reach in from the border and hold sure texels."""
-    radius = max(len(seen) // 128, 1)
-    doubtful = seen & (deviation > _WEAK) & ~feature
-    outside = ndimage.binary_dilation(~seen, iterations=2 * radius)
-    labels, count = ndimage.label(doubtful)
-    if count == 0:
-        return doubtful
-    index = np.arange(1, count + 1)
-    touches = ndimage.maximum(outside, labels, index).astype(bool)
-    sure = ndimage.maximum(deviation, labels, index) > _STRONG
-    chosen = np.isin(labels, index[touches & sure])
-    return ndimage.binary_closing(chosen, iterations=radius) & seen & ~feature
+def _find_skin(color, seen, trusted, feature, config: SkinConfig) -> np.ndarray:
+    """(r, r) float32 in [0, 1]: texels of skin and of the features it carries."""
+    visible = seen > 0.05
+    seeds = visible & trusted & ~feature
+    if seeds.sum() < 16:  # A profile or a covered face: nothing to compare with.
+        return np.asarray(visible & trusted, np.float32)
+    usual = np.median(color[seeds], axis=0)
+    luminance, chroma = _distances(color, usual)
+    gross = (luminance > config.trusted_luminance) | (chroma > config.trusted_chroma)
+    gross = ndimage.binary_opening(gross & seeds, iterations=_CLEAN_RADIUS)
+    plausible = visible & (luminance < config.luminance_total) & (chroma < config.chroma_total)
+    plausible &= _roughness(color, visible) < config.roughness
+
+    skin = seeds & plausible
+    for _ in range(_ROUNDS):
+        reference, weight = _average(color, skin)
+        luminance, chroma = _distances(color, reference)
+        similar = (luminance < config.luminance_step) & (chroma < config.chroma_step)
+        grown = (seeds & plausible) | (plausible & similar & (weight > 0.02))
+        if np.array_equal(grown, skin):
+            break
+        skin = grown
+    return _clean(skin, visible, (trusted & visible) & ~gross)
 
 
-def _without_islands(keep: np.ndarray, cheeks: np.ndarray, chin: float) -> np.ndarray:
-    """Keeps what hangs together with the face, and the neck if it is large enough.
+def _average(color, mask) -> tuple[np.ndarray, np.ndarray]:
+    """Mean colour (r, r, 3) of masked texels nearby and their share (r, r)."""
+    weight = ndimage.gaussian_filter(mask.astype(np.float32), _REACH_SIGMA)
+    total = ndimage.gaussian_filter(color * mask[..., None], (_REACH_SIGMA, _REACH_SIGMA, 0))
+    return total / np.maximum(weight, 1e-4)[..., None], weight
 
-    Blond hair above a dark fringe has the colour of skin; it is betrayed by the gap.
-    """
-    radius = max(len(keep) // 100, 1)
-    core, count = ndimage.label(ndimage.binary_opening(keep, iterations=radius))
-    if count == 0:
-        return keep
-    index = np.arange(1, count + 1)
-    is_face = ndimage.maximum(cheeks, core, index).astype(bool)
-    height = np.array([row for row, _ in ndimage.center_of_mass(core > 0, core, index)])
-    area = ndimage.sum(np.ones_like(core), core, index)
-    is_neck = (height > chin * len(keep)) & (area > _MIN_ISLAND * keep.size)
-    kept = np.isin(core, index[is_face | is_neck])
-    return keep & ndimage.binary_dilation(kept, iterations=2 * radius)
+
+def _roughness(color, visible) -> np.ndarray:
+    """Deviation (r, r) of luminance among visible texels within about two texels."""
+    luminance = color.mean(axis=-1)
+    weight = np.maximum(ndimage.gaussian_filter(visible.astype(np.float32), 1.5), 1e-4)
+    mean = ndimage.gaussian_filter(luminance * visible, 1.5) / weight
+    square = ndimage.gaussian_filter(luminance**2 * visible, 1.5) / weight
+    return np.sqrt(np.maximum(square - mean**2, 0.0))
+
+
+def _clean(skin, visible, certain) -> np.ndarray:
+    """Cuts thin bridges, fills pores, drops islands and the border beside what was rejected."""
+    disc = _disc(_CLEAN_RADIUS)
+    skin = ndimage.binary_closing(np.pad(skin, 4), disc)[4:-4, 4:-4] & visible | skin
+    skin = ndimage.binary_opening(skin, disc) | certain
+    # Moles, highlights and nostrils: small holes, wholly surrounded.
+    holes, count = ndimage.label(~skin & visible)
+    if count:
+        area = ndimage.sum_labels(np.ones_like(holes), holes, np.arange(1, count + 1))
+        skin |= np.isin(holes, 1 + np.flatnonzero(area < 60))
+    islands, count = ndimage.label(skin)
+    if count > 1:
+        touching = np.unique(islands[certain & skin])
+        skin &= np.isin(islands, touching[touching > 0])
+    rejected = visible & ~skin
+    near_rejected = ndimage.binary_dilation(rejected, _disc(_BORDER)) & ~certain
+    skin = skin & ~near_rejected
+    return np.clip(ndimage.gaussian_filter(skin.astype(np.float32), 1.0), 0, 1) * skin
+
+
+def _disc(radius: int) -> np.ndarray:
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return x * x + y * y <= radius * radius + 1

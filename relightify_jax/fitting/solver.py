@@ -6,6 +6,7 @@ Each step solves the iteratively reweighted normal equations, so its direction i
 one of descent for the robust cost, and is taken only if that cost falls.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -57,6 +58,7 @@ def minimize(
     *,
     num_steps: int,
     damping: float = 1e-2,
+    jacobian_fn: Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]] | None = None,
 ) -> Solution:
     """Minimizes the robust cost of `residual_fn(theta, data)`. Pure; jit the caller.
 
@@ -71,17 +73,18 @@ def minimize(
         bounds: Box and free subset.
         num_steps: Trials, taken or not.
         damping: Initial damping relative to the diagonal of the normal matrix.
+        jacobian_fn: (theta, data) -> residuals (N,) and their derivatives (P, N), one row
+            for each parameter; None takes them by forward differentiation.
 
     Returns:
         The best point and the cost after every trial. A trial with a cost that is not
         finite is rejected, so a finite start gives a finite result.
     """
-    size = theta.shape[0]
+    if jacobian_fn is None:
+        jacobian_fn = functools.partial(_forward_jacobian, residual_fn)
 
     def linearize(theta):
-        residuals, pushforward = jax.linearize(lambda t: residual_fn(t, data), theta)
-        # (P, N): one row for each parameter.
-        jacobian = jax.vmap(pushforward)(jnp.eye(size, dtype=theta.dtype))
+        residuals, jacobian = jacobian_fn(theta, data)
         influence = loss.weight / (1.0 + residuals**2 / loss.cutoff**2) ** 2
         weighted = jacobian * influence
         return matmul(weighted, jacobian.T), matmul(weighted, residuals)
@@ -105,6 +108,11 @@ def minimize(
     start = (theta, cost, *linearize(theta), jnp.asarray(damping, theta.dtype))
     (theta, *_), costs = lax.scan(step, start, length=num_steps)
     return Solution(theta, jnp.concatenate([cost[None], costs]))
+
+
+def _forward_jacobian(residual_fn, theta, data) -> tuple[jax.Array, jax.Array]:
+    residuals, pushforward = jax.linearize(lambda theta: residual_fn(theta, data), theta)
+    return residuals, jax.vmap(pushforward)(jnp.eye(theta.shape[0], dtype=theta.dtype))
 
 
 def _trial(theta, normal, gradient, damping, bounds: Bounds) -> jax.Array:

@@ -284,5 +284,6 @@ def fit_pixels(
         loss,
         _bounds(parameters, is_free),
         num_steps=config.photometric_steps,
+        jacobian_fn=lambda theta, data: objectives.joint_jacobian(unravel(theta), data),
     )
     return unravel(solution.theta), solution.costs
