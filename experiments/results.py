@@ -56,6 +56,7 @@ def write_results(
             face.fit.neutral_points,
             face.maps,
             resources.atlas,
+            occlusion=np.asarray(face.occlusion),
         )
         glb = write_glb(
             folder / "head.glb",

@@ -17,13 +17,13 @@ from relightify_jax.core.numerics import normalize
 from relightify_jax.core.uv_layout import UVMaps
 from relightify_jax.fitting.config import FitConfig
 from relightify_jax.fitting.fit import FitResult, fit_image
+from relightify_jax.fitting.observe import observe_face
 from relightify_jax.fitting.relight_estimate import estimate_light
-from relightify_jax.fitting.skin_mask import keep_skin
-from relightify_jax.fitting.unwrap import Observation, unwrap_texture
+from relightify_jax.fitting.unwrap import Observation
 from relightify_jax.geometry.camera import camera_position
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.model_files import load_face_model
-from relightify_jax.geometry.morphable_model import MorphableModel
+from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas, sample_atlas
 from relightify_jax.landmarks.facemesh import FaceLandmarks
 from relightify_jax.landmarks.faces import choice_notes, find_faces, select_face
@@ -40,6 +40,10 @@ from relightify_jax.prior import (
 from relightify_jax.rendering.occlusion import mesh_occlusion
 
 UV_SIZES = (256, 512)
+
+# Eyeballs and mouth are wet and lit by their own surroundings: never black.
+_FIRST_INSIDE = PARTS.index("eye_left")
+_INSIDE_OCCLUSION = 0.25
 
 # Called with the name of a stage; the stage runs inside the returned context.
 Progress = Callable[[str], contextlib.AbstractContextManager[None]]
@@ -130,29 +134,25 @@ def reconstruct_face(
     with progress("fit"):
         fit = fit_image(resources.model, photo, landmarks.points, fit_config or FitConfig())
     with progress("unwrap"):
-        observation = unwrap_face(resources, photo, fit)
+        observation = observe_face(photo, fit, resources.model, resources.atlas)
+        jax.block_until_ready(observation)
     with progress("inpaint"):
         maps, samples = inpaint_face(resources, observation, fit, key, options or InpaintOptions())
         jax.block_until_ready(maps)
     with progress("light"):
-        occlusion = mesh_occlusion(fit.points, resources.model.faces)
+        occlusion = face_occlusion(resources.model, fit.points)
         light = estimate_face_light(resources, observation, fit, maps, occlusion)
     return RelightableFace(
         landmarks, fit, observation, maps, samples, light, occlusion, (*notes, *fit.notes)
     )
 
 
-def unwrap_face(resources: Resources, photo: np.ndarray, fit: FitResult) -> Observation:
-    """Carries the visible skin of a photo to the canonical UV layout."""
-    observation = unwrap_texture(
-        photo,
-        fit.camera,
-        fit.points,
-        resources.model.faces,
-        resources.atlas,
-        face_part=resources.model.face_part,
-    )
-    return keep_skin(observation, resources.model, resources.atlas, fit)
+def face_occlusion(model: MorphableModel, points: jax.Array) -> jax.Array:
+    """Ambient occlusion (V,) of a posed head; insides keep what light bounces there."""
+    occlusion = mesh_occlusion(points, model.faces)
+    inside = np.zeros(len(points), bool)
+    inside[np.asarray(model.faces)[np.asarray(model.face_part) >= _FIRST_INSIDE]] = True
+    return jnp.where(inside, jnp.maximum(occlusion, _INSIDE_OCCLUSION), occlusion)
 
 
 def estimate_face_light(
@@ -173,14 +173,18 @@ def estimate_face_light(
     """
     faces = resources.model.faces
     # The posed surface: a smile turns the cheeks' normals.
-    normals = sample_atlas(resources.atlas, faces, vertex_normals(fit.points, faces))
+    attributes = jnp.concatenate(
+        [vertex_normals(fit.points, faces), fit.points, occlusion[:, None]], axis=-1
+    )
+    surface = sample_atlas(resources.atlas, faces, attributes)
     return estimate_light(
         observation.texture,
         observation.confidence,
-        maps.diffuse_albedo,
-        normals,
-        camera_position(fit.camera),
-        sample_atlas(resources.atlas, faces, occlusion[:, None]),
+        # What little light reaches a crease must not be taken for little light.
+        maps.diffuse_albedo * surface[..., 6:],
+        normalize(surface[..., :3]),
+        normalize(camera_position(fit.camera) - surface[..., 3:6]),
+        maps.specular_albedo,
     )
 
 

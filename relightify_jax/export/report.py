@@ -96,10 +96,7 @@ def write_report(
         "lights": {name: _light_data(name, light) for name, light in lights.items()},
         "camera": None if camera is None else _camera_data(camera, image_size),
     }
-    shaders = {name: _asset(name) for name in _SHADERS}
-    script = "\n".join(
-        ["'use strict';", f"const SHADERS = {_script_json(shaders)};", *map(_asset, _SCRIPTS)]
-    )
+    script = _script()
     style = _asset("style.css")
     fields = {
         "policy": _content_policy(script, style),
@@ -126,6 +123,12 @@ def _check_camera_picture(image_size: tuple[int, int] | None, photo: bytes | Non
             f"The picture 'photo' has {height}x{width} pixels, the camera's image "
             f"{image_size[0]}x{image_size[1]}: give the camera of that very picture."
         )
+
+
+def _script() -> str:
+    """The shaders as strings, and the script files, as one script."""
+    shaders = _script_json({name: _asset(name) for name in _SHADERS})
+    return "\n".join(["'use strict';", f"const SHADERS = {shaders};", *map(_asset, _SCRIPTS)])
 
 
 def _asset(name: str) -> str:

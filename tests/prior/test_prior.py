@@ -28,7 +28,7 @@ from relightify_jax.prior.encoding import MapStatistics
 from relightify_jax.prior.face_prior import LatentStatistics
 
 SIZE = 32
-TINY = dict(encoder_features=4, decoder_features=(4, 4), num_blocks=1, full_size_features=2)
+TINY = dict(encoder_features=4, decoder_features=(4, 4), num_blocks=1, full_size_features=2, dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def prior():
         },
         statistics=MapStatistics(mean, np.full(10, 0.1, np.float32)),
     )
-    denoiser = UNet(5, features=(4, 8), num_blocks=1, attention_sizes=(), groups=2)
+    denoiser = UNet(5, features=(4, 8), num_blocks=1, attention_sizes=(), groups=2, dtype="float32")
     params = jax.jit(denoiser.init)(keys[2], jnp.zeros((1, 4, 4, 10)), jnp.zeros(1))["params"]
     model = gaussian.fit_gaussian(random.normal(size=(20, 4, 4, 5)), 4)
     return Prior(
