@@ -30,8 +30,8 @@ from data_pipeline.face_model.lips import close_lips
 from data_pipeline.face_model.surfaces import exposure
 from data_pipeline.face_model.topology import flood
 from relightify_jax.core.files import atomic_path, read_npz
+from relightify_jax.geometry.canonical import locate_in_uv
 from relightify_jax.geometry.embedded import LICENCE
-from relightify_jax.geometry.ict import locate_in_triangles
 from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.geometry.subdivision import apply, subdivide_catmull_clark, triangulate
 
@@ -59,8 +59,8 @@ def read_ict(path: str, landmarks: dict[str, np.ndarray]):
     triangles = arrays["faces"][:head]
     uv = arrays["uv"].astype(float) * [1, -1] + [0, 1]
     num_tile_triangles = int(arrays["group_tri_range"][0, 1])
-    corners = uv[arrays["uv_faces"][:num_tile_triangles]]
-    triangle, bary = locate_in_triangles(landmarks["face_uv"], corners)
+    tile = arrays["uv_faces"][:num_tile_triangles]
+    triangle, bary = locate_in_uv(landmarks["face_uv"], uv, tile)
     rows = np.repeat(np.arange(len(triangle)), 3)
     weights = (bary.ravel(), (rows, triangles[triangle].ravel()))
     is_outer = np.zeros(len(mean), bool)

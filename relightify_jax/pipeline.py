@@ -95,7 +95,8 @@ def load_resources(
     if uv_size not in UV_SIZES:
         raise InputError(f"uv_size is {uv_size}; choose one of {UV_SIZES}.")
     model = load_face_model(face_model)
-    atlas = build_uv_atlas(model.uv, model.uv_faces[model.face_part == 0], uv_size)
+    on_face = np.asarray(model.face_part) == PARTS.index("face")
+    atlas = build_uv_atlas(np.asarray(model.uv), np.asarray(model.uv_faces)[on_face], uv_size)
     return Resources(model, atlas, load_networks(), load_prior(prior))
 
 

@@ -51,7 +51,7 @@ def read_glb(path: str | os.PathLike[str]) -> StoredHead:
 
 def _read_head(file: gltf.GLTF2, blob: bytes) -> StoredHead:
     points, uvs, faces, parts = [], [], [], []
-    looks = {}
+    looks: dict[int, gltf.Material] = {}
     offset = 0
     for primitive in file.meshes[0].primitives:
         material = file.materials[primitive.material]

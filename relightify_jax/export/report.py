@@ -90,14 +90,15 @@ def write_report(
         raise ValueError("The page needs at least one light.")
     if camera is not None:
         _check_camera_picture(image_size, images.get("photo"))
+    presets = {name: _light_data(name, light) for name, light in lights.items()}
+    seen_from = None if camera is None else _camera_data(camera, image_size)
     data = {
         "filename": filename,
         "light": next(iter(lights)),
-        "lights": {name: _light_data(name, light) for name, light in lights.items()},
-        "camera": None if camera is None else _camera_data(camera, image_size),
+        "lights": presets,
+        "camera": seen_from,
     }
-    script = _script()
-    style = _asset("style.css")
+    script, style = _script(), _asset("style.css")
     fields = {
         "policy": _content_policy(script, style),
         "title": html.escape(title),

@@ -20,7 +20,9 @@ from relightify_jax.geometry.uv_atlas import UVAtlas, sample_atlas
 _WORK_SIZE = 256  # Texels per side at which masks are computed.
 _ROUNDS = 24
 _REACH_SIGMA = 5.0  # Texels over which the colour of accepted skin is averaged.
-_CLEAN_RADIUS = 2  # Texels; narrower bridges of skin between strands of hair are cut.
+_GAP_RADIUS = 4  # Texels; narrower cracks in skin, such as wrinkles, are closed.
+_BRIDGE_RADIUS = 3  # Texels; narrower bridges of skin between strands of hair are cut.
+_GROSS_RADIUS = 5  # Texels; what covers the inner face is at least that large.
 _BORDER = 2  # Texels not believed beside what was rejected.
 
 
@@ -29,12 +31,14 @@ class SkinConfig(NamedTuple):
 
     luminance_step: float = 0.40  # Against accepted skin nearby; shadows pass.
     chroma_step: float = 0.16
-    roughness: float = 0.22  # Deviation of luminance within two texels: hair is rough.
+    highlight_chroma: float = 0.35  # More chroma_step for each unit of extra luminance.
+    roughness: float = 0.22  # Deviation of luminance within two texels: hair is rough...
+    roughness_ratio: float = 3.0  # ...unless the inner face is nearly as rough.
     # Against the whole face: what a chain of small steps may add up to.
     luminance_total: float = 1.1
     chroma_total: float = 0.40
     # Inside the trusted area only a gross and large outlier is not the face's own.
-    trusted_luminance: float = 1.3
+    trusted_luminance: float = 2.0
     trusted_chroma: float = 0.6
     far_start: float = 0.045  # Metres from the landmarks where trust begins to fade...
     far_end: float = 0.080  # ...and ends: ears, nape and collar are not fitted.
@@ -114,10 +118,14 @@ def _split(color: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return color.mean(axis=-1), chroma
 
 
-def _distances(color, reference) -> tuple[np.ndarray, np.ndarray]:
-    """Differences in luminance and in chroma, both (...,) >= 0."""
+def _is_near(color, reference, luminance_limit, chroma_limit, highlight=0.0) -> np.ndarray:
+    """(...,) bool: no further from the reference than the limits.
+
+    A highlight adds white: a brighter texel may be paler by `highlight` times as much.
+    """
     luminance, chroma = _split(color - reference)
-    return np.abs(luminance), np.linalg.norm(chroma, axis=-1)
+    allowed = chroma_limit + highlight * np.maximum(luminance, 0.0)
+    return (np.abs(luminance) < luminance_limit) & (np.linalg.norm(chroma, axis=-1) < allowed)
 
 
 def _find_skin(color, seen, trusted, feature, config: SkinConfig) -> np.ndarray:
@@ -127,22 +135,25 @@ def _find_skin(color, seen, trusted, feature, config: SkinConfig) -> np.ndarray:
     if seeds.sum() < 16:  # A profile or a covered face: nothing to compare with.
         return np.asarray(visible & trusted, np.float32)
     usual = np.median(color[seeds], axis=0)
-    luminance, chroma = _distances(color, usual)
-    gross = (luminance > config.trusted_luminance) | (chroma > config.trusted_chroma)
-    gross = ndimage.binary_opening(gross & seeds, iterations=_CLEAN_RADIUS)
-    plausible = visible & (luminance < config.luminance_total) & (chroma < config.chroma_total)
-    plausible &= _roughness(color, visible) < config.roughness
+    gross = seeds & ~_is_near(color, usual, config.trusted_luminance, config.trusted_chroma)
+    gross = ndimage.binary_opening(gross, _disc(_GROSS_RADIUS))
+    rough = _roughness(color, visible)
+    limit = max(config.roughness, config.roughness_ratio * float(np.median(rough[seeds])))
+    plausible = visible & (rough < limit) & _is_near(
+        color, usual, config.luminance_total, config.chroma_total, config.highlight_chroma
+    )  # fmt: skip
 
     skin = seeds & plausible
     for _ in range(_ROUNDS):
         reference, weight = _average(color, skin)
-        luminance, chroma = _distances(color, reference)
-        similar = (luminance < config.luminance_step) & (chroma < config.chroma_step)
+        similar = _is_near(
+            color, reference, config.luminance_step, config.chroma_step, config.highlight_chroma
+        )
         grown = (seeds & plausible) | (plausible & similar & (weight > 0.02))
         if np.array_equal(grown, skin):
             break
         skin = grown
-    return _clean(skin, visible, (trusted & visible) & ~gross)
+    return _clean(skin, visible, (trusted & visible) & ~gross, gross)
 
 
 def _average(color, mask) -> tuple[np.ndarray, np.ndarray]:
@@ -161,22 +172,22 @@ def _roughness(color, visible) -> np.ndarray:
     return np.sqrt(np.maximum(square - mean**2, 0.0))
 
 
-def _clean(skin, visible, certain) -> np.ndarray:
-    """Cuts thin bridges, fills pores, drops islands and the border beside what was rejected."""
-    disc = _disc(_CLEAN_RADIUS)
-    skin = ndimage.binary_closing(np.pad(skin, 4), disc)[4:-4, 4:-4] & visible | skin
-    skin = ndimage.binary_opening(skin, disc) | certain
-    # Moles, highlights and nostrils: small holes, wholly surrounded.
-    holes, count = ndimage.label(~skin & visible)
-    if count:
-        area = ndimage.sum_labels(np.ones_like(holes), holes, np.arange(1, count + 1))
-        skin |= np.isin(holes, 1 + np.flatnonzero(area < 60))
+def _clean(skin, visible, certain, gross) -> np.ndarray:
+    """Fills cracks and pores, cuts thin bridges, drops islands, steps back from the rest."""
+    pad = _GAP_RADIUS + 1
+    skin = ndimage.binary_closing(np.pad(skin | certain, pad), _disc(_GAP_RADIUS))
+    skin = skin[pad:-pad, pad:-pad] & visible & ~gross
+    skin = ndimage.binary_opening(skin, _disc(_BRIDGE_RADIUS)) | certain
+    # What skin wholly surrounds is a mole, a highlight or a scar.
+    skin |= ndimage.binary_fill_holes(skin) & visible & ~gross
     islands, count = ndimage.label(skin)
     if count > 1:
         touching = np.unique(islands[certain & skin])
         skin &= np.isin(islands, touching[touching > 0])
-    rejected = visible & ~skin
-    near_rejected = ndimage.binary_dilation(rejected, _disc(_BORDER)) & ~certain
+    smooth = ndimage.gaussian_filter(skin.astype(np.float32), 2.0)
+    share = ndimage.gaussian_filter(visible.astype(np.float32), 2.0)
+    skin = (skin & (smooth > 0.5 * share)) | (certain & skin)
+    near_rejected = ndimage.binary_dilation(visible & ~skin, _disc(_BORDER)) & ~certain
     skin = skin & ~near_rejected
     return np.clip(ndimage.gaussian_filter(skin.astype(np.float32), 1.0), 0, 1) * skin
 

@@ -6,6 +6,7 @@ A model file is an .npz with the arrays of `MorphableModel` under the names of i
 
 import os
 import pathlib
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -50,10 +51,11 @@ def load_face_model(spec: str = "embedded") -> MorphableModel:
 
 def save_face_model(path: str | os.PathLike[str], model: MorphableModel) -> None:
     """Writes a model in this project's format, whole or not at all."""
-    arrays = {name: np.asarray(getattr(model, name)) for name, *_ in _ARRAYS}
-    strings = {name: np.array(getattr(model, name)) for name in _STRINGS}
+    fields: dict[str, Any] = {
+        name: np.asarray(getattr(model, name)) for name in (*(n for n, *_ in _ARRAYS), *_STRINGS)
+    }
     with atomic_path(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays, **strings)
+        np.savez_compressed(file, **fields)
 
 
 def read_face_model(path: str | os.PathLike[str]) -> MorphableModel:
