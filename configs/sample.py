@@ -19,6 +19,7 @@ def get_config(variant: str = "default") -> ConfigDict:
     config.inpaint.num_seeds = 2  # Completions drawn; the one closest to the photo is kept.
     config.inpaint.num_steps = 50  # DDIM steps.
     config.inpaint.guidance = 1.0  # Weight of the manifold gradient (alpha in MCG).
+    config.inpaint.temperature = 0.4  # Scale of fine randomness in invented skin.
     config.render = ConfigDict()
     config.render.size = 512  # Pixels per side of the still pictures.
     config.render.turntable_size = 320

@@ -68,8 +68,8 @@ def write_results(
     with stage("render"):
         pictures = _write_pictures(folder / "renders", photo, resources, face, head, settings)
     with stage("page"):
-        light = light_from_sh(face.light, 3)
-        height, width = photo.linear.shape[:2]
+        light = light_from_sh(face.light, named_lights()[TURNTABLE_LIGHT].directions.shape[0])
+        crop = _portrait_window(face, settings)
         write_report(
             folder / "index.html",
             title=pathlib.Path(photo.path).stem.replace("_", " "),
@@ -77,9 +77,15 @@ def write_results(
             images=pictures | _page_maps(face),
             run=facts,
             lights={"photo": light, **named_lights()},
-            camera=face.fit.camera,
-            image_size=(height, width),
+            camera=camera_in_crop(face.fit.camera, crop),
+            image_size=(crop.size, crop.size),
         )
+
+
+def _portrait_window(face: RelightableFace, settings: ConfigDict) -> Crop:
+    """The square of the photo around the face that pictures and page show."""
+    points = np.asarray(face.landmarks.points)[:, :2]
+    return crop_around(points, _PORTRAIT_MARGIN, settings.size)
 
 
 def map_images(face: RelightableFace, head: Head) -> dict[str, np.ndarray]:
@@ -108,7 +114,7 @@ def _write_pictures(
     studio = Studio(head_mesh(resources.model), head_assets(head), face.fit.points, face.occlusion)
     lights = named_lights()
     size = settings.size
-    crop = crop_around(np.asarray(face.landmarks.points)[:, :2], _PORTRAIT_MARGIN, size)
+    crop = _portrait_window(face, settings)
     portrait, _ = cut_image(photo.linear, crop)
     overlay = draw_fit_overlay(photo.linear, face.fit, resources.model, crop)
     light = light_from_sh(face.light, lights[TURNTABLE_LIGHT].directions.shape[0])

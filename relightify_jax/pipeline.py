@@ -64,6 +64,7 @@ class InpaintOptions(NamedTuple):
     num_seeds: int = 2  # Completions drawn in one batch.
     num_steps: int = 50  # DDIM steps.
     guidance: float = 1.0  # Weight of the manifold gradient.
+    temperature: float = 0.4  # Scale of fine randomness in what is invented.
 
 
 class RelightableFace(NamedTuple):

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from data_pipeline.face_model.flatten import QuadLayout, flatten, natural_scale
 from data_pipeline.face_model.topology import boundary_loops, neighbour_matrix
-from relightify_jax.geometry.embedded import EYE_TILE_ANGLE
+from relightify_jax.geometry.embedded import eye_uv
 
 # The gaze is a little below +Z, in the middle of the opening of the mean's eyelids.
 _GAZE_PITCH = np.deg2rad(-3.0)
@@ -143,21 +143,10 @@ def _compact(uv: np.ndarray, quads: np.ndarray) -> Chart:
 
 
 def chart_eye(vertices: np.ndarray, quads: np.ndarray, centre: np.ndarray) -> Chart:
-    """Lambert's azimuthal map of an eyeball around the gaze, as seen from the front.
-
-    At angle a from the gaze the radius is 0.5 sin(a / 2) / sin(EYE_TILE_ANGLE / 2) of the
-    tile; +X goes to +u and +Y to -v.
-    """
+    """The map `embedded.eye_uv` of an eyeball, around the gaze."""
     cosine, sine = np.cos(_GAZE_PITCH), np.sin(_GAZE_PITCH)
     to_gaze = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-    direction = (vertices - centre) @ to_gaze.T
-    direction = direction / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
-    # sin(a / 2) of the angle a to the gaze, without the cancellation of acos.
-    half_sine = np.sqrt(np.clip((1 - direction[:, 2]) / 2, 0, 1))
-    across = np.maximum(np.hypot(direction[:, 0], direction[:, 1]), 1e-9)
-    radius = 0.5 * half_sine / np.sin(EYE_TILE_ANGLE / 2)
-    uv = 0.5 + (radius / across)[:, None] * direction[:, :2] * [1, -1]
-    return _compact(uv, quads)
+    return _compact(eye_uv((vertices - centre) @ to_gaze.T), quads)
 
 
 def chart_interior(vertices: np.ndarray, shells: list[np.ndarray]) -> Chart:

@@ -96,6 +96,12 @@ def posterior_variance(model: GaussianModel, sigma: jax.Array) -> jax.Array:
     return modes / size + rest * (1.0 - model.variances.shape[0] / size)
 
 
+def off_modes(model: GaussianModel, x: jax.Array) -> jax.Array:
+    """The part of x (B, H, W, C) that is orthogonal to the modes."""
+    weights = numerics.einsum("bhwc,khwc->bk", x, model.modes)
+    return x - numerics.einsum("bk,khwc->bhwc", weights, model.modes)
+
+
 def sample_conditional(
     model: GaussianModel,
     key: jax.Array,
@@ -103,6 +109,7 @@ def sample_conditional(
     known: jax.Array,
     mask: jax.Array,
     noise: float = 0.1,
+    temperature: float | jax.Array = 1.0,
 ) -> jax.Array:
     """Draws from the Gaussian given a part of x.
 
@@ -117,6 +124,7 @@ def sample_conditional(
         mask: (H, W, C), 1 = known.
         noise: Standard deviation of an error granted to `known`. Data unlike the
             training set would otherwise drive the modes to extremes.
+        temperature: Scale of what is drawn outside the modes.
 
     Returns:
         (B, H, W, C), equal to `known` where `mask` is 1.
@@ -133,5 +141,6 @@ def sample_conditional(
     # L^-T eps has covariance (L L^T)^-1.
     draws = jax.scipy.linalg.solve_triangular(factor, draws, trans=1, lower=True).T
     rest = jax.random.normal(key_rest, (num, *known.shape)) * jnp.sqrt(model.remainder)[None]
+    rest = temperature * off_modes(model, rest)
     x = numerics.einsum("bk,khwc->bhwc", mean[None] + draws, model.modes) + rest
     return mask[None] * known[None] + (1.0 - mask)[None] * x

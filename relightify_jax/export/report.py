@@ -60,7 +60,6 @@ def write_report(
     camera: Camera | None = None,
     image_size: tuple[int, int] | None = None,
     subtitle: str = "",
-    filename: str = "head.glb",
 ) -> None:
     """Writes the interactive page, one self-contained HTML file.
 
@@ -80,7 +79,6 @@ def write_report(
         image_size: (height, width) in `camera`'s pixels of the picture `photo`, whose own
             resolution may differ.
         subtitle: One line below the title.
-        filename: Name that the page gives to the downloaded GLB.
 
     Raises:
         ValueError: If there is no light, an image is of an unknown kind, or `camera` comes
@@ -93,7 +91,7 @@ def write_report(
     presets = {name: _light_data(name, light) for name, light in lights.items()}
     seen_from = None if camera is None else _camera_data(camera, image_size)
     data = {
-        "filename": filename,
+        "filename": "head.glb",
         "light": next(iter(lights)),
         "lights": presets,
         "camera": seen_from,
@@ -109,10 +107,13 @@ def write_report(
         "glb": base64.b64encode(glb_bytes).decode(),
         "sections": _sections(images, run),
     }
-    # One pass, so that braces in the content are never taken for fields.
-    page = re.sub(r"\{\{(\w+)\}\}", lambda match: fields[match[1]], _asset("index.html"))
     with atomic_path(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(_fill(_asset("index.html"), fields), encoding="utf-8")
+
+
+def _fill(template: str, fields: Mapping[str, str]) -> str:
+    """Replaces {{name}} in one pass, so that braces in the content are never taken for fields."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: fields[match[1]], template)
 
 
 def _check_camera_picture(image_size: tuple[int, int] | None, photo: bytes | None) -> None:

@@ -18,10 +18,12 @@ from relightify_jax.geometry.morphable_model import MorphableModel, landmarks
 from relightify_jax.geometry.uv_atlas import UVAtlas, sample_atlas
 
 _WORK_SIZE = 256  # Texels per side at which masks are computed.
+_DARK_FLOOR = 0.05  # Of the median colour.
+_DARK_SHADE = 0.4  # Of the median shading.
 _ROUNDS = 24
 _REACH_SIGMA = 5.0  # Texels over which the colour of accepted skin is averaged.
 _GAP_RADIUS = 4  # Texels; narrower cracks in skin, such as wrinkles, are closed.
-_BRIDGE_RADIUS = 3  # Texels; narrower bridges of skin between strands of hair are cut.
+_BRIDGE_RADIUS = 4  # Texels; narrower bridges of skin between strands of hair are cut.
 _GROSS_RADIUS = 5  # Texels; what covers the inner face is at least that large.
 _BORDER = 2  # Texels not believed beside what was rejected.
 
@@ -58,7 +60,7 @@ def face_fields(model: MorphableModel, atlas: UVAtlas) -> FaceFields:
     places = np.asarray(points)
     oval = np.asarray(face_regions.distance_to(points, points[jnp.array(face_regions.OVAL)]))
     brow = places[list(face_regions.BROWS), 1].max()
-    inner = (oval > 0.012) & (places[:, 1] < brow + 0.002)
+    inner = (oval > 0.018) & (places[:, 1] < brow + 0.002)
     position = sample_atlas(atlas, model.faces, model.mean)
     features = face_regions.LIPS + face_regions.BROWS + face_regions.EYES
     near_inner = face_regions.distance_to(position, points[jnp.asarray(np.flatnonzero(inner))])
@@ -99,8 +101,14 @@ def keep_skin(
         ).mean(axis=(1, 3))  # fmt: skip
 
     seen = small(observation.confidence)[..., 0]
-    color = np.log(np.maximum(small(observation.texture), 2e-3))
-    color = color - np.log(np.maximum(small(shading), 0.05))
+    color = small(observation.texture)
+    # Dark noise must not become strong colour in the logarithm.
+    floor = _DARK_FLOOR * float(np.median(color[seen > 0.5])) if (seen > 0.5).any() else 0.0
+    color = np.log(np.maximum(color, 0.0) + floor + 1e-4)
+    light = small(shading)
+    # Where the fitted light is nearly out, it is mostly wrong.
+    floor = _DARK_SHADE * float(np.median(light[seen > 0.5])) if (seen > 0.5).any() else 0.0
+    color = color - np.log(np.maximum(light, floor + 1e-4))
     trusted, feature, distance = (small(field[..., None])[..., 0] for field in fields)
     skin = _find_skin(color, seen, trusted > 0.5, feature > 0.5, config)
     far = np.clip((config.far_end - distance) / (config.far_end - config.far_start), 0.0, 1.0)
@@ -184,8 +192,8 @@ def _clean(skin, visible, certain, gross) -> np.ndarray:
     if count > 1:
         touching = np.unique(islands[certain & skin])
         skin &= np.isin(islands, touching[touching > 0])
-    smooth = ndimage.gaussian_filter(skin.astype(np.float32), 2.0)
-    share = ndimage.gaussian_filter(visible.astype(np.float32), 2.0)
+    smooth = ndimage.gaussian_filter(skin.astype(np.float32), 3.0)
+    share = ndimage.gaussian_filter(visible.astype(np.float32), 3.0)
     skin = (skin & (smooth > 0.5 * share)) | (certain & skin)
     near_rejected = ndimage.binary_dilation(visible & ~skin, _disc(_BORDER)) & ~certain
     skin = skin & ~near_rejected

@@ -96,12 +96,8 @@ def minimize(
         taken = new_cost < cost  # False for NaN.
         theta = jnp.where(taken, candidate, theta)
         cost = jnp.where(taken, new_cost, cost)
-        normal, gradient = lax.cond(
-            taken, linearize, lambda _: (normal, gradient), theta
-        )
-        damping = jnp.clip(
-            damping * jnp.where(taken, _EASE, _TIGHTEN), _MIN_DAMPING, _MAX_DAMPING
-        )
+        normal, gradient = lax.cond(taken, linearize, lambda _: (normal, gradient), theta)
+        damping = jnp.clip(damping * jnp.where(taken, _EASE, _TIGHTEN), _MIN_DAMPING, _MAX_DAMPING)
         return (theta, cost, normal, gradient, damping), cost
 
     cost = robust_cost(residual_fn(theta, data), loss)

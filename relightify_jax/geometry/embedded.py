@@ -32,11 +32,28 @@ from relightify_jax.geometry.subdivision import (
     triangulate,
 )
 
-EYE_IRIS_RADIUS = 0.113  # Of the tile's side: 22.5 degrees from the gaze axis, 5.9 mm.
-EYE_PUPIL_RADIUS = 0.04
+EYE_IRIS_RADIUS = 0.113  # Of the tile's side: 22.5 degrees from the gaze, 5.9 mm.
+EYE_PUPIL_RADIUS = 0.04  # 2.1 mm.
 EYE_TILE_ANGLE = np.deg2rad(120.0)  # From the gaze to the tile's inscribed circle.
 
 LICENCE = "CC0 1.0 (MakeHuman); UV layout after ICT-FaceKit (MIT)"
+
+
+def eye_uv(offsets: np.ndarray) -> np.ndarray:
+    """Texture coordinates in the eye tile, see the module's docstring.
+
+    Args:
+        offsets: (N, 3) from the eyeball's centre in any unit, the gaze along +Z.
+
+    Returns:
+        (N, 2), v down; what lies behind the tile's circle is put onto it.
+    """
+    direction = offsets / np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), 1e-12)
+    # sin(a / 2) of the angle a to the gaze, without the cancellation of acos.
+    half_sine = np.sqrt(np.clip((1 - direction[:, 2]) / 2, 0, 1))
+    across = np.maximum(np.hypot(direction[:, 0], direction[:, 1]), 1e-12)
+    radius = np.minimum(0.5 * half_sine / np.sin(EYE_TILE_ANGLE / 2), 0.5)
+    return 0.5 + (radius / across)[:, None] * direction[:, :2] * [1, -1]
 
 
 class QuadPoints(NamedTuple):

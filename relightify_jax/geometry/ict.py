@@ -4,6 +4,8 @@ Li et al., "Learning formation of physically-based face attributes", CVPR 2020; 
 licence, https://github.com/USC-ICT/ICT-FaceKit. The files are in centimetres, +Y up, the
 face along +Z, +X the subject's left, v up; tiles of the UV layout are integer steps of u.
 Skin, eyeballs and the inside of the mouth are kept; lashes, sockets and tear films are not.
+The eyeballs, whose tile ICT shares with the face, get the map of `geometry.embedded` instead;
+expression names that end in _L and _R get ARKit's Left and Right.
 """
 
 import os
@@ -15,7 +17,7 @@ import numpy as np
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import read_npz
 from relightify_jax.geometry.canonical import landmark_uv, locate_in_uv
-from relightify_jax.geometry.embedded import load_embedded_model
+from relightify_jax.geometry.embedded import eye_uv, load_embedded_model
 from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 from relightify_jax.geometry.subdivision import triangulate
 
@@ -174,6 +176,7 @@ def _build(path, mean, identity, expression, names, faces, uv, uv_faces) -> Morp
     used, compact = np.unique(faces, return_inverse=True)
     faces = compact.reshape(-1, 3).astype(np.int32)
     uv, uv_faces = _untile(np.asarray(uv, np.float64), uv_faces)
+    uv, uv_faces = _map_eyes(mean[used], faces, part, uv, uv_faces)
 
     # The origin between the eyes, as in the embedded model.
     center = _eye_center(mean, part, used[faces])
@@ -192,7 +195,7 @@ def _build(path, mean, identity, expression, names, faces, uv, uv_faces) -> Morp
         landmark_bary=jnp.asarray(bary, jnp.float32),
         landmark_spread=reference.landmark_spread,
         quads=_pair_triangles(faces),
-        expression_names=names,
+        expression_names=tuple(_arkit_name(name) for name in names),
         name="ICT-FaceKit",
         licence=LICENCE,
     )
@@ -205,6 +208,27 @@ def _eye_center(mean: np.ndarray, part: np.ndarray, faces: np.ndarray) -> np.nda
         return mean[np.unique(faces[eyes])].mean(axis=0)
     nose = mean[np.argmax(mean[:, 2])]  # 4 cm above and 5 cm behind the tip of the nose.
     return np.array([0.0, nose[1] + 4.0, nose[2] - 5.0])
+
+
+def _arkit_name(name: str) -> str:
+    """ARKit's spelling of a name such as mouthSmile_L."""
+    for ending, side in (("_L", "Left"), ("_R", "Right")):
+        if name.endswith(ending):
+            return name.removesuffix(ending) + side
+    return name
+
+
+def _map_eyes(points, faces, part, uv, uv_faces) -> tuple[np.ndarray, np.ndarray]:
+    """Gives the eyeballs UVs of their own: one per vertex, see `embedded.eye_uv`."""
+    uv_faces = uv_faces.copy()
+    for name in ("eye_left", "eye_right"):
+        on_eye = part == PARTS.index(name)
+        if on_eye.any():
+            eyeball, local = np.unique(faces[on_eye], return_inverse=True)
+            ball = points[eyeball]
+            uv_faces[on_eye] = len(uv) + local.reshape(-1, 3)
+            uv = np.concatenate([uv, eye_uv(ball - (ball.max(0) + ball.min(0)) / 2)])
+    return uv, uv_faces
 
 
 def _untile(uv: np.ndarray, uv_faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from relightify_jax.prior.face_prior import Prior
 _TRUSTED = 0.5
 DEFAULT_GUIDANCE = 1.0
 DEFAULT_STEPS = 50
+DEFAULT_TEMPERATURE = 0.4
 
 
 def complete_maps(
@@ -30,6 +31,7 @@ def complete_maps(
     num_seeds: int = 2,
     num_steps: int = DEFAULT_STEPS,
     guidance: float = DEFAULT_GUIDANCE,
+    temperature: float = DEFAULT_TEMPERATURE,
     eta: float = 0.0,
     solver: str = "mcg",
 ) -> UVMaps:
@@ -48,6 +50,7 @@ def complete_maps(
         num_seeds: Completions to draw.
         num_steps: Denoising steps.
         guidance: Weight of the manifold gradient; see `inpainting.mcg`.
+        temperature: Scale of fine randomness, see `Prior.start`.
         eta: 0 for DDIM steps, 1 for ancestral ones.
         solver: Name in `inpainting.SOLVERS`.
 
@@ -70,7 +73,16 @@ def complete_maps(
         raise InputError("The numbers of seeds and of denoising steps must be at least 1.")
     levels = schedules.noise_levels(schedules.karras_sigmas(num_steps))
     return _complete(
-        prior, key, texture, confidence, levels, guidance, eta, num_seeds=num_seeds, solver=solver
+        prior,
+        key,
+        texture,
+        confidence,
+        levels,
+        guidance,
+        temperature,
+        eta,
+        num_seeds=num_seeds,
+        solver=solver,
     )
 
 
@@ -111,6 +123,7 @@ def _complete(
     confidence: jax.Array,
     levels: NoiseLevel,
     guidance: float,
+    temperature: float,
     eta: float,
     *,
     num_seeds: int,
@@ -118,7 +131,7 @@ def _complete(
 ) -> UVMaps:
     known, mask = encode_observed(prior, texture, confidence)
     key_start, key_solve = jax.random.split(key)
-    start = prior.start(key_start, num_seeds, levels, known, mask)
+    start = prior.start(key_start, num_seeds, levels, known, mask, temperature)
     known, mask = (jnp.broadcast_to(x, (num_seeds, *x.shape)) for x in (known, mask))
     options = {"eta": eta} | ({"guidance": guidance} if solver == "mcg" else {})
     latents = SOLVERS[solver](prior.denoise, key_solve, start, known, mask, levels, **options)

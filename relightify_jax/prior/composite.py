@@ -63,5 +63,7 @@ def transfer_detail(
     sigma = _DETAIL_SIGMA * diffuse.shape[0]
     covered = fill.blur(weight, sigma)
     smooth = fill.blur(weight * ratio, sigma) / jnp.maximum(covered, 1e-3)
-    detail = weight * jnp.clip(ratio - smooth, -_MAX_DARKER, _MAX_LIGHTER)
+    # Near the border the average is one-sided and would draw the border's outline.
+    fade = weight * jnp.clip(2.5 * covered - 1.5, 0.0, 1.0)
+    detail = fade * jnp.clip(ratio - smooth, -_MAX_DARKER, _MAX_LIGHTER)
     return jnp.clip(diffuse * jnp.exp(detail), 0.0, 1.0)

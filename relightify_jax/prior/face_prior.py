@@ -66,7 +66,13 @@ class Prior(flax.struct.PyTreeNode):
         return parameterization.vp_from_ve(self.denoise_ve)(z, level)
 
     def start(
-        self, key: jax.Array, num: int, levels: NoiseLevel, known: jax.Array, mask: jax.Array
+        self,
+        key: jax.Array,
+        num: int,
+        levels: NoiseLevel,
+        known: jax.Array,
+        mask: jax.Array,
+        temperature: float | jax.Array = 1.0,
     ) -> jax.Array:
         """Draws noisy latents (num, h, w, Z) to start a sampler of `levels` from.
 
@@ -80,8 +86,14 @@ class Prior(flax.struct.PyTreeNode):
             levels: (S,).
             known: (h, w, Z) standardised, ignored where `mask` is 0.
             mask: (h, w, Z), 1 = known; zeros for an unconditional start.
+            temperature: Scale of the randomness outside the Gaussian's modes. Below 1 a
+                deterministic sampler draws calmer skin, as truncation does in GANs: what
+                a small network has not learned to correlate is mottle.
         """
         key_clean, key_noise = jax.random.split(key)
-        clean = gaussian.sample_conditional(self.gaussian, key_clean, num, known, mask)
+        clean = gaussian.sample_conditional(
+            self.gaussian, key_clean, num, known, mask, temperature=temperature
+        )
         noise = jax.random.normal(key_noise, clean.shape)
+        noise = noise - (1.0 - temperature) * gaussian.off_modes(self.gaussian, noise)
         return jnp.asarray(levels.alpha)[0] * clean + jnp.asarray(levels.sigma)[0] * noise
