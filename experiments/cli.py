@@ -74,8 +74,9 @@ def require(value: str | None, flag: str, what: str) -> str:
 
 
 def _is_ours(record: Any) -> bool:
-    """Whether to log a record: Orbax reports dozens of lines per checkpoint."""
-    return record.levelname != "INFO" or "orbax" not in record.pathname
+    """Whether to log a record: libraries report on backends they miss, and every write."""
+    chatty = ("orbax", "jax/_src", "tensorflow_datasets")
+    return record.levelname != "INFO" or not any(name in record.pathname for name in chatty)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

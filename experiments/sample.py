@@ -45,13 +45,23 @@ _FACE_MODEL = flags.DEFINE_string("face_model", "embedded", "embedded, ict:PATH 
 _PRIOR = flags.DEFINE_string("prior", None, "A prior of your own (.npz).")
 _SEED = flags.DEFINE_integer("seed", None, "Seed of the completion; overrides config.seed.")
 
+# Spent in the compiler itself; a program read from the cache does not count.
+_COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
+_NOTABLE_SECONDS = 10.0
+
 
 class Stages:
-    """Says which stage runs and remembers how long each took."""
+    """Says which stage runs and remembers how long each took, and compiling in all."""
 
     def __init__(self) -> None:
         """Starts with no stage."""
         self.seconds: dict[str, float] = {}
+        self.compile_seconds = 0.0
+        jax.monitoring.register_event_duration_secs_listener(self._count_compiling)
+
+    def _count_compiling(self, event: str, seconds: float, **_: Any) -> None:
+        if event == _COMPILE_EVENT:
+            self.compile_seconds += seconds
 
     @contextlib.contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -91,11 +101,16 @@ def main(argv: Sequence[str]) -> None:
         notes += face.notes
         facts = _facts(photo, resources, face, seed, notes)
         results.write_results(folder, photo, resources, face, config.render, facts, stage)
-        cli.record_run(folder, config, facts | {"seconds": stage.seconds})
+        timing = {"seconds": stage.seconds, "compile_seconds": round(stage.compile_seconds, 1)}
+        cli.record_run(folder, config, facts | timing)
     for note in notes:
         print(f"Note: {note}")
     page = pathlib.Path(_OUT.value, "index.html")
-    print(f"Done in {sum(stage.seconds.values()):.0f} s. Open {page} and drag the light.")
+    compiling = ""
+    if stage.compile_seconds > _NOTABLE_SECONDS:
+        compiling = f", {stage.compile_seconds:.0f} s of it compiling, which the next run skips"
+    total = sum(stage.seconds.values())
+    print(f"Done in {total:.0f} s{compiling}. Open {page} and drag the light.")
 
 
 def _load_photo() -> tuple[Photo, tuple[str, ...]]:

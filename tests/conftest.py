@@ -22,7 +22,7 @@ flags.FLAGS.mark_as_parsed()
 
 def pytest_configure(config):
     # The second run, and the second worker of the first, find the programs compiled.
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and hasattr(config, "cache"):
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("xla")))
 
 

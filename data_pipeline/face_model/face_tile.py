@@ -182,7 +182,10 @@ def _border_path(
         return length * (1 + (off / _BORDER_SLACK) ** 2)
 
     starts = [
-        (int(a), b) for a in upper for b in loops.neighbours(int(a)) if vertices[b, 0] > 0 and b != mirror[b]
+        (int(a), b)
+        for a in upper
+        for b in loops.neighbours(int(a))
+        if vertices[b, 0] > 0 and b != mirror[b]
     ]
     half = straight_path(quads, cost, _TURN_COST, starts, lower)
     other = [int(mirror[v]) for v in half[-2:0:-1]]

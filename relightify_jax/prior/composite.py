@@ -10,6 +10,7 @@ _TRUSTED = 0.5  # Texels of less confidence are the generator's.
 _LOG_FLOOR = 0.02  # Linear; keeps noise in deep shadow from becoming detail.
 _DETAIL_SIGMA = 1 / 40  # Of the map's side: wider structure is the codec's business.
 _MAX_DARKER, _MAX_LIGHTER = 1.2, 0.25  # Of detail, in natural logarithms.
+_MAX_HUE = 0.12  # Of a channel against the mean of the three.
 
 
 def composite_texture(
@@ -59,11 +60,15 @@ def transfer_detail(
     ratio = jnp.log(jnp.maximum(observed, 0.0) + _LOG_FLOOR)
     ratio = ratio - jnp.log(jnp.maximum(decoded, 0.0) + _LOG_FLOOR)
     weight = jnp.clip((confidence - _TRUSTED) / (1.0 - _TRUSTED), 0.0, 1.0)
-    ratio = jnp.clip(jnp.where(weight > 0, ratio, 0.0), -_MAX_DARKER, _MAX_DARKER)
+    # Highlights are cut off before averaging, or they would darken what is around them.
+    ratio = jnp.clip(jnp.where(weight > 0, ratio, 0.0), -_MAX_DARKER, _MAX_LIGHTER)
     sigma = _DETAIL_SIGMA * diffuse.shape[0]
     covered = fill.blur(weight, sigma)
     smooth = fill.blur(weight * ratio, sigma) / jnp.maximum(covered, 1e-3)
+    detail = jnp.clip(ratio - smooth, -_MAX_DARKER, _MAX_LIGHTER)
+    # Brows and moles are dark, not colourful; colour that flickers is noise or a gleam.
+    grey = jnp.mean(detail, axis=-1, keepdims=True)
+    detail = grey + jnp.clip(0.6 * (detail - grey), -_MAX_HUE, _MAX_HUE)
     # Near the border the average is one-sided and would draw the border's outline.
-    fade = weight * jnp.clip(2.5 * covered - 1.5, 0.0, 1.0)
-    detail = fade * jnp.clip(ratio - smooth, -_MAX_DARKER, _MAX_LIGHTER)
+    detail = weight * jnp.clip(2.5 * covered - 1.5, 0.0, 1.0) * detail
     return jnp.clip(diffuse * jnp.exp(detail), 0.0, 1.0)

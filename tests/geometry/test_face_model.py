@@ -64,6 +64,14 @@ def times_covered(uv, triangles, size=400):
     return count
 
 
+def fit_sphere(points):
+    """Least-squares centre (3,) and radius."""
+    points = points.astype(np.float64)
+    design = np.concatenate([2 * points, np.ones((len(points), 1))], axis=1)
+    solution = np.linalg.lstsq(design, (points**2).sum(1), rcond=None)[0]
+    return solution[:3], np.sqrt(solution[3] + (solution[:3] ** 2).sum())
+
+
 def pose(model, **weights):
     expression = np.zeros(len(model.expression_names), np.float32)
     for name, weight in weights.items():
@@ -116,7 +124,8 @@ def test_axes_units_and_origin(embedded_model):
     assert places[FOREHEAD, 1] > places[NOSE_TIP, 1] > places[CHIN, 1]
     assert places[EYE_LEFT, 0] > 0.03 and places[EYE_RIGHT, 0] < -0.03
     centres = [
-        mean[np.unique(part_faces(model, name))][:, :2].mean(0) for name in ("eye_left", "eye_right")
+        mean[np.unique(part_faces(model, name))][:, :2].mean(0)
+        for name in ("eye_left", "eye_right")
     ]
     np.testing.assert_allclose(np.mean(centres, axis=0), 0.0, atol=1e-3)
 
@@ -125,13 +134,9 @@ def test_axes_units_and_origin(embedded_model):
 def test_tiles_have_no_fold_and_no_overlap(embedded_model, part):
     triangles = part_faces(embedded_model, part, "uv_faces")
     assert upright_areas(embedded_model.uv, triangles).min() > 0
-    assert times_covered(embedded_model.uv, triangles).max() == 1
-
-
-def test_the_face_tile_is_filled(embedded_model):
-    triangles = part_faces(embedded_model, "face", "uv_faces")
-    assert upright_areas(embedded_model.uv, triangles).sum() > 0.94
-    assert (times_covered(embedded_model.uv, triangles) > 0).mean() > 0.93
+    covered = times_covered(embedded_model.uv, triangles)
+    assert covered.max() == 1
+    assert covered.mean() > (0.94 if part == "face" else 0.5)
 
 
 def test_parts_share_no_texture_coordinate(embedded_model):
@@ -199,15 +204,18 @@ def test_random_heads_stay_heads(embedded_model):
     for head in random_heads(model, 8):
         assert np.abs(head - np.asarray(model.mean)).max() < 0.06
         ratio = np.linalg.norm(np.diff(head[edges], axis=1)[:, 0], axis=1) / lengths
-        assert 0.4 < np.quantile(ratio, 0.001) and np.quantile(ratio, 0.999) < 2.5
+        assert 0.4 < np.quantile(ratio, 0.01) and np.quantile(ratio, 0.99) < 2.0
+        assert 0.25 < np.quantile(ratio, 0.001) and np.quantile(ratio, 0.999) < 4.0
         for part in ("eye_left", "eye_right"):
-            ball = head[np.unique(part_faces(model, part))].astype(np.float64)
-            design = np.concatenate([2 * ball, np.ones((len(ball), 1))], axis=1)
-            solution = np.linalg.lstsq(design, (ball**2).sum(1), rcond=None)[0]
-            radius = np.linalg.norm(ball - solution[:3], axis=1)
-            assert radius.std() < 0.01 * radius.mean()
-            lids = np.linalg.norm(head[skin] - solution[:3], axis=1)
-            assert lids.min() > 0.93 * radius.mean()
+            ball = np.unique(part_faces(model, part))
+            centre, radius = fit_sphere(head[ball])
+            distance = np.linalg.norm(head[ball] - centre, axis=1)
+            assert distance.std() < 0.01 * radius
+            rest_centre, rest_radius = fit_sphere(np.asarray(model.mean)[ball])
+            before = np.linalg.norm(np.asarray(model.mean)[skin] - rest_centre, axis=1)
+            lids = skin[(before > 1.03 * rest_radius) & (before < 1.4 * rest_radius)]
+            gap = np.linalg.norm(head[lids] - centre, axis=1) / radius
+            assert len(lids) > 100 and (gap < 0.97).mean() < 0.05
 
 
 def test_expressions_have_arkit_names(embedded_model):
@@ -308,9 +316,7 @@ def test_subdividing_the_model_is_subdividing_its_shapes(embedded_model):
     expression = jax.random.uniform(key_expression, (52,))
     step = subdivision.subdivide_catmull_clark(coarse.quads, coarse.mean.shape[0])
     expected = subdivision.apply(step.weights, np.asarray(vertices(coarse, identity, expression)))
-    np.testing.assert_allclose(
-        vertices(embedded_model, identity, expression), expected, atol=2e-6
-    )
+    np.testing.assert_allclose(vertices(embedded_model, identity, expression), expected, atol=2e-6)
 
 
 def test_points_on_quads_stay_in_place_under_bilinear_subdivision():

@@ -137,10 +137,11 @@ def twin(monkeypatch):
     firsts = np.cumsum([0] + [len(piece[1]) for piece in pieces])
     part = {"socket": None, "lash": None}
     regions = tuple(
-        (int(first), part.get(name, name)) for first, (name, *_) in zip(firsts, pieces, strict=False)
+        (int(first), part.get(name, name))
+        for first, (name, *_) in zip(firsts, pieces, strict=False)
     )
     monkeypatch.setattr(ict, "_REGIONS", regions)
-    monkeypatch.setattr(ict, "_NUM_VERTICES", (int(firsts[-1]),))
+    monkeypatch.setattr(ict, "_NUM_VERTICES", (int(firsts[-1]),) * 2)
     rng = np.random.default_rng(0)
     quads = [piece[-1] + first for piece, first in zip(pieces, firsts, strict=False)]
     mean = np.concatenate([points for _, points, _, _ in pieces]).astype(np.float32)
@@ -174,7 +175,9 @@ def write_npz(twin, path, **changes):
     """Writes the twin as the packed .npz."""
     faces = twin["quads"][:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
     arrays = {key: twin[key] for key in ("mean", "uv", "quads")}
-    arrays |= {key: np.round(twin[key] * 1000).astype(np.int16) for key in ("identity", "expression")}
+    arrays |= {
+        key: np.round(twin[key] * 1000).astype(np.int16) for key in ("identity", "expression")
+    }
     arrays |= {"faces": faces, "uv_faces": faces, "step": np.float32(1e-3)}
     arrays |= {"expression_names": np.array(NAMES)}
     np.savez(path, **{k: v for k, v in {**arrays, **changes}.items() if v is not None})
@@ -187,7 +190,7 @@ def test_ict_folder_and_npz_give_the_same_model(tmp_path, twin):
     from_npz = load_face_model(write_npz(twin, tmp_path / "ict.npz"))
     for name in ("mean", "identity", "expression", "uv", "landmark_bary"):
         np.testing.assert_allclose(
-            getattr(from_folder, name), getattr(from_npz, name), atol=1e-5, err_msg=name
+            getattr(from_folder, name), getattr(from_npz, name), atol=1e-4, err_msg=name
         )
     for name in ("faces", "uv_faces", "face_part", "landmark_vertices", "quads"):
         np.testing.assert_array_equal(getattr(from_folder, name), getattr(from_npz, name), name)
