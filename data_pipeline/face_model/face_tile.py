@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as sparse_linalg
-from scipy.optimize import isotonic_regression
-from scipy.spatial import cKDTree
 
+from data_pipeline.face_model.borders import border_path, cut_loop, fan, place_border
 from data_pipeline.face_model.flatten import QuadLayout, flatten, natural_scale
 from data_pipeline.face_model.surfaces import (
     closest_points,
@@ -23,7 +22,6 @@ from data_pipeline.face_model.surfaces import (
 from data_pipeline.face_model.topology import (
     EdgeLoops,
     boundary_loops,
-    straight_path,
     dilate,
     flood,
 )
@@ -31,9 +29,6 @@ from data_pipeline.face_model.topology import (
 HIDDEN = 0.25  # Exposure under which a surface counts as interior.
 _MAX_DISTANCE = 0.3  # cm, between a vertex and its template point.
 _MIN_COSINE = 0.5
-_BORDER_REACH = 3.0  # cm, between the face's border and the template's.
-_BORDER_SLACK = 1.0  # cm, the distance at which a step along the border costs double.
-_TURN_COST = 4.0  # cm of path that a turn of the border may cost.
 _LEAST_AREA = 1e-9  # Of a triangle in the tile, after one subdivision, doubled.
 
 
@@ -52,7 +47,6 @@ class FaceLayout(NamedTuple):
 
     in_tile: np.ndarray  # (Q,) bool.
     uv: np.ndarray  # (V, 2) float64, v down; NaN outside the tile.
-    relaxed: np.ndarray  # (V,) bool, vertices whose place was not given by the template.
     cuts: list[list[int]]  # Vertex loops behind which the mouth and the eye sockets lie.
 
 
@@ -62,61 +56,6 @@ def _outlines(tile: Tile) -> dict[str, np.ndarray]:
     outer, mouth, *eyes = loops
     left, right = sorted(eyes, key=lambda loop: -tile.vertices[loop, 0].mean())
     return {"outer": outer, "mouth": mouth, "eye_left": left, "eye_right": right}
-
-
-def _cut_loop(
-    loops: EdgeLoops,
-    vertices: np.ndarray,
-    exposed: np.ndarray,
-    candidates: np.ndarray,
-    outline: np.ndarray,
-) -> list[int]:
-    """The edge loop around an opening, out of sight, that lies closest to an outline."""
-    near = candidates[
-        np.linalg.norm(vertices[candidates] - outline.mean(0), axis=1) < np.ptp(outline[:, 0])
-    ]
-    best, best_distance = None, np.inf
-    for loop in loops.all_through(near):
-        gap = np.linalg.norm(vertices[loop][:, None] - outline, axis=-1).min(1).mean()
-        around = vertices[loop][:, 0].min() < outline[:, 0].mean() < vertices[loop][:, 0].max()
-        if around and len(loop) > 12 and exposed[loop].mean() < 0.2 and gap < best_distance:
-            best, best_distance = loop, gap
-    if best is None:
-        raise ValueError("The mesh has no edge loop around an opening of the face.")
-    return best
-
-
-def _along(points: np.ndarray) -> np.ndarray:
-    """Arc length (n + 1,) at the vertices of a closed polyline (n, d), from 0 to its length."""
-    step = np.linalg.norm(np.roll(points, -1, axis=0) - points, axis=1)
-    return np.concatenate([[0.0], np.cumsum(step)])
-
-
-def _at(values: np.ndarray, length: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Values (m, c) at arc lengths `where` of a closed polyline with values (n, c)."""
-    closed = np.concatenate([values, values[:1]])
-    where = np.mod(where, length[-1])
-    return np.stack([np.interp(where, length, column) for column in closed.T], axis=-1)
-
-
-def _place_border(
-    loop: np.ndarray, outline: np.ndarray, outline_uv: np.ndarray, apart: float = 0.3
-) -> np.ndarray:
-    """Moves a border (n, 3) to the closest places on an outline, in order and apart."""
-    length = _along(outline)
-    fine = np.linspace(0, length[-1], 20 * len(outline), endpoint=False)
-    dense = _at(outline, length, fine)
-    nearest = np.linalg.norm(loop[:, None] - dense, axis=-1).argmin(1)
-    where = fine[nearest]
-    steps = np.diff(where, append=where[:1])
-    steps = (steps + length[-1] / 2) % length[-1] - length[-1] / 2
-    where = where[0] + np.concatenate([[0.0], np.cumsum(steps)[:-1]])
-    least = apart * length[-1] / len(loop)
-    ramp = least * np.arange(len(loop))
-    where = isotonic_regression(where - ramp).x + ramp
-    uv_length = _along(outline_uv)
-    where_uv = np.interp(np.mod(where, length[-1]), length, uv_length)
-    return _at(outline_uv, uv_length, where_uv)
 
 
 def _tutte_matrix(quads: np.ndarray, num_vertices: int) -> sp.csr_matrix:
@@ -159,39 +98,6 @@ def _unfold(
     raise ValueError(f"{folded.sum()} quads of the face tile stay folded.")
 
 
-def _border_path(
-    vertices: np.ndarray, quads: np.ndarray, mirror: np.ndarray, outline: np.ndarray
-) -> list[int]:
-    """The closed path along edges around the face, near an outline (n, 3) and straight.
-
-    A border of steps would show wherever the face and the head differ in colour.
-    """
-    dense = _at(outline, _along(outline), np.linspace(0, _along(outline)[-1], 4000))
-    distance = cKDTree(dense).query(vertices)[0]
-    used = np.unique(quads)
-    middle = used[mirror[used] == used]
-    top, bottom = dense[:, 1].max(), dense[:, 1].min()
-    near = middle[distance[middle] < _BORDER_REACH]
-    upper = near[np.abs(vertices[near, 1] - top) < np.abs(vertices[near, 1] - bottom)]
-    lower = set(np.setdiff1d(near, upper).tolist())
-    loops = EdgeLoops(quads)
-
-    def cost(a, b):
-        off = (distance[a] + distance[b]) / 2
-        length = float(np.linalg.norm(vertices[a] - vertices[b]))
-        return length * (1 + (off / _BORDER_SLACK) ** 2)
-
-    starts = [
-        (int(a), b)
-        for a in upper
-        for b in loops.neighbours(int(a))
-        if vertices[b, 0] > 0 and b != mirror[b]
-    ]
-    half = straight_path(quads, cost, _TURN_COST, starts, lower)
-    other = [int(mirror[v]) for v in half[-2:0:-1]]
-    return half + other
-
-
 def _symmetric(uv: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """The average of a layout and its mirror image about u = 0.5."""
     return (uv + [1, 0] + uv[mirror] * [-1, 1]) / 2
@@ -219,14 +125,14 @@ def lay_out_face(
     loops = EdgeLoops(quads)
     used = np.unique(quads)
     cuts = [
-        _cut_loop(loops, vertices, exposed, used, tile.vertices[outlines[name]])
+        cut_loop(loops, vertices, exposed, used, tile.vertices[outlines[name]])
         for name in ("mouth", "eye_left", "eye_right")
     ]
     outside = flood(quads, cuts, seed)
-    border = _border_path(vertices, quads[outside], mirror, tile.vertices[outlines["outer"]])
+    border = border_path(vertices, quads[outside], mirror, tile.vertices[outlines["outer"]])
     in_tile = flood(quads, [*cuts, border], seed)
-    uv, relaxed = _solve_layout(tile, outlines, vertices, quads[in_tile], mirror, exposed)
-    return FaceLayout(in_tile, uv, relaxed, cuts)
+    problem = _pose_problem(tile, outlines["outer"], vertices, quads[in_tile], mirror, exposed)
+    return FaceLayout(in_tile, _solve_layout(tile, outlines, problem, mirror), cuts)
 
 
 def _carry_over(tile: Tile, vertices: np.ndarray, quads: np.ndarray, exposed: np.ndarray):
@@ -241,79 +147,101 @@ def _carry_over(tile: Tile, vertices: np.ndarray, quads: np.ndarray, exposed: np
     return uv, (near & (exposed > 0.05)).astype(int) + (near & (exposed > HIDDEN))
 
 
-def _solve_layout(
+class _Problem(NamedTuple):
+    """A disk to lay out: the face, its openings filled with fans of quads; N vertices."""
+
+    layout: QuadLayout
+    quads: np.ndarray  # (q, 4).
+    openings: list[np.ndarray]  # Vertex loops; the middle of opening k is vertex V + k.
+    uv: np.ndarray  # (N, 2), carried over; right on the border.
+    trust: np.ndarray  # (N,), see `_carry_over`.
+    inside: np.ndarray  # (N,) bool.
+    border: np.ndarray  # (N,) bool.
+
+
+def _pose_problem(
     tile: Tile,
-    outlines: dict[str, np.ndarray],
+    outline: np.ndarray,
     vertices: np.ndarray,
     quads: np.ndarray,
     mirror: np.ndarray,
     exposed: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Places the borders, takes the template's UVs inside, unfolds and improves."""
-    uv_of_vertex = np.full((len(tile.vertices), 2), np.nan)
-    rows = slice(0, tile.num_tile_triangles)
-    uv_of_vertex[tile.triangles[rows]] = tile.uv[tile.uv_triangles[rows]]
+) -> _Problem:
+    """Carries the template's UVs over, places the outer border and fills the openings."""
     uv, trust = _carry_over(tile, vertices, quads, exposed)
     borders = boundary_loops(quads)
     outer = max(borders, key=lambda loop: np.ptp(vertices[loop, 1]))
-    outline = outlines["outer"]
-    uv[outer] = _place_border(vertices[outer], tile.vertices[outline], uv_of_vertex[outline])
+    uv[outer] = place_border(vertices[outer], tile.vertices[outline], _uv_of_vertex(tile)[outline])
     uv, trust = _symmetric(uv, mirror), np.minimum(trust, trust[mirror])
     openings = [loop for loop in borders if loop is not outer]
-
-    # A vertex in the middle of each opening closes the disk, so that it can be unfolded.
     centres = [vertices[loop].mean(0) for loop in openings]
-    fans = [_fan(loop, len(vertices) + k) for k, loop in enumerate(openings)]
+    # A vertex in the middle of each opening closes the disk, so that it can be unfolded.
+    fans = [fan(loop, len(vertices) + k) for k, loop in enumerate(openings)]
     filled = np.concatenate([quads, *fans])
+    layout = QuadLayout(np.concatenate([vertices, centres]), filled)
     uv = np.concatenate([uv, np.zeros((len(fans), 2))])
     trust = np.concatenate([trust, np.zeros(len(fans), int)])
     border, inside = np.zeros((2, len(uv)), bool)
     border[outer] = True
     inside[filled] = True
     uv[~inside] = 0.0
-    layout = QuadLayout(np.concatenate([vertices, centres]), filled)
-    loose = ((trust < 2) | dilate(border, filled)) & inside & ~border
-    start = _unfold(layout, uv, filled, loose, border | ~inside)
+    return _Problem(layout, filled, openings, uv, trust, inside, border)
+
+
+def _uv_of_vertex(tile: Tile) -> np.ndarray:
+    """UVs (N, 2) of the template's vertices, NaN outside the tile."""
+    uv = np.full((len(tile.vertices), 2), np.nan)
+    rows = slice(0, tile.num_tile_triangles)
+    uv[tile.triangles[rows]] = tile.uv[tile.uv_triangles[rows]]
+    return uv
+
+
+def _place_openings(
+    tile: Tile, outlines: dict[str, np.ndarray], problem: _Problem, start: np.ndarray
+) -> np.ndarray:
+    """Wanted UVs (N, 2): those carried over, with the openings on the template's."""
+    wanted = problem.uv.copy()
+    uv_of_vertex = _uv_of_vertex(tile)
+    first = len(wanted) - len(problem.openings)
+    for k, loop in enumerate(problem.openings):
+        centre = start[loop].mean(0)
+        candidates = [uv_of_vertex[outlines[name]] for name in ("mouth", "eye_left", "eye_right")]
+        gaps = [np.linalg.norm(candidate.mean(0) - centre) for candidate in candidates]
+        outline_uv = candidates[int(np.argmin(gaps))]
+        wanted[loop] = place_border(start[loop], outline_uv, outline_uv, 0.5)
+        wanted[first + k] = outline_uv.mean(0)
+    return wanted
+
+
+def _solve_layout(
+    tile: Tile, outlines: dict[str, np.ndarray], problem: _Problem, mirror: np.ndarray
+) -> np.ndarray:
+    """Unfolds the problem and improves it; returns UVs (V, 2), NaN outside."""
+    quads, trust, border, inside = problem.quads, problem.trust, problem.border, problem.inside
+    num_vertices = len(mirror)
+    layout = problem.layout
+    loose = ((trust < 2) | dilate(border, quads)) & inside & ~border
+    start = _unfold(layout, problem.uv, quads, loose, border | ~inside)
+    wanted = _place_openings(tile, outlines, problem, start)
+    wanted[:num_vertices] = _symmetric(wanted[:num_vertices], mirror)
     # Near a border the template's points are doubtful: it shares the say with distortion.
-    rim = np.zeros(len(uv), bool)
-    rim[np.concatenate(openings)] = True
-    doubtful = dilate(rim, filled, 3) | dilate(border, filled, 2)
+    rim = np.zeros(len(wanted), bool)
+    rim[np.concatenate(problem.openings)] = True
+    doubtful = dilate(rim, quads, 3) | dilate(border, quads, 2)
     pull = np.select([border, trust == 0, doubtful, trust == 1], [0.0, 0.0, 30.0, 3.0], 1e4)
-    wanted = uv.copy()
-    for k, loop in enumerate(openings):
-        name = min(
-            ("mouth", "eye_left", "eye_right"),
-            key=lambda key, c=centres[k]: np.linalg.norm(tile.vertices[outlines[key]].mean(0) - c),
-        )
-        outline_uv = uv_of_vertex[outlines[name]]
-        wanted[loop] = _place_border(start[loop], outline_uv, outline_uv, 0.5)
-        wanted[len(vertices) + k] = outline_uv.mean(0)
-        pull[loop], pull[len(vertices) + k] = 100.0, 100.0
-    wanted[: len(vertices)] = _symmetric(wanted[: len(vertices)], mirror)
+    pull[rim], pull[num_vertices:] = 100.0, 100.0
     scale = natural_scale(layout, start)
     # The fans only keep the openings from closing on themselves.
-    layout.area[len(layout.area) - 8 * sum(map(len, fans)) :] *= 1e-4
+    is_fan = (quads >= num_vertices).any(axis=1)
+    layout.area[np.repeat(is_fan, 8)] *= 1e-4
     moving = np.flatnonzero(inside & ~border)
     uv = flatten(layout, start, scale=scale, wanted=wanted, pull=pull, moving=moving)
     missed = np.linalg.norm(uv - wanted, axis=1)[(trust == 2) & ~doubtful]
     quantiles = np.quantile(256 * missed, [0.5, 0.99, 1.0])
     print("face tile: texels of 256 from the template, median, 99 %, most:", quantiles.round(3))
     even = uv.copy()
-    even[: len(vertices)] = _symmetric(uv[: len(vertices)], mirror)
+    even[:num_vertices] = _symmetric(uv[:num_vertices], mirror)
     if layout.areas(even).min() > 0:
         uv = even
     uv[~inside] = np.nan
-    return uv[: len(vertices)], (trust < 2)[: len(vertices)]
-
-
-def _fan(loop: np.ndarray, centre: int) -> np.ndarray:
-    """Fills a hole whose border runs with its polygons: quads (n / 2, 4) around `centre`.
-
-    Raises:
-        ValueError: If the loop has an odd number of vertices.
-    """
-    if len(loop) % 2:
-        raise ValueError("An opening of the face has an odd number of vertices.")
-    around = loop[::-1]
-    first, second, third = around[::2], around[1::2], np.roll(around, -2)[::2]
-    return np.stack([np.full(len(first), centre), first, second, third], axis=1)
+    return uv[:num_vertices]

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from data_pipeline.face_model.surfaces import closest_points

@@ -16,9 +16,9 @@ class FitConfig(NamedTuple):
     landmark_noise: float = 1.2e-3
     landmark_spread_gain: float = 0.7
     # Errors of neighbouring landmarks are correlated: 468 points count as this fraction.
-    landmark_weight: float = 0.5
+    landmark_weight: float = 0.7
     landmark_cutoff: float = 4.0  # Geman-McClure, in deviations; a hand over the chin.
-    expression_deviation: float = 0.3
+    expression_deviation: float = 0.4
     # Gaze and tongue are invisible to the landmarks and would only absorb their noise.
     hidden_expression_deviation: float = 0.03
 
@@ -26,12 +26,12 @@ class FitConfig(NamedTuple):
     # longer side (50 mm on 36 mm film), and from about this distance.
     focal_over_side: float = 1.4
     portrait_distance: float = 1.3  # Metres.
-    focal_deviation: float = 0.25  # Of log focal length.
+    focal_deviation: float = 0.2  # Of log focal length.
     pose_steps: int = 12
     geometry_steps: int = 30
 
     # Photometric refinement; 0 rounds turns it off.
-    photometric_rounds: int = 3
+    photometric_rounds: int = 2
     photometric_steps: int = 5
     num_pixels: int = 2500
     # What the pixels count in all, in independent observations: neighbouring pixels share

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from relightify_jax.fitting import face_regions, objectives
+from relightify_jax.core import facemesh
+from relightify_jax.fitting import objectives
 from relightify_jax.fitting.objectives import Geometry, LandmarkData
 from relightify_jax.fitting.stages import PreparedModel
 from relightify_jax.geometry.camera import Camera
@@ -33,7 +34,7 @@ def landmark_errors(
     distance = np.linalg.norm(residuals, axis=-1) * np.asarray(data.deviation)
     # In a profile the two corners nearly coincide: the ruler is then the model's own.
     pixels = np.asarray(data.pixels)
-    first, second = face_regions.OUTER_EYES
+    first, second = facemesh.EYE_OUTER
     ruler = np.linalg.norm(pixels[first] - pixels[second])
     error = distance[np.asarray(prepared.landmark_spread) < WELL_LOCALISED] / max(ruler, 1e-6)
     return LandmarkErrors(

@@ -34,7 +34,8 @@ _MARGIN = 1.04  # Of the window over the part's box.
 _DEPTH_BIAS = 2e-4  # Metres, on top of the slope-scaled tolerance.
 _EDGE_STEP = 4e-3  # Metres in depth that make an edge between two surfaces.
 _FIRST_OPENING = 2  # Index in `PARTS`: eyes and mouth show through holes of the face.
-_LEVELS = 4  # Of the image pyramid and of the radii of erosion.
+_LEVELS = 4  # Of the image pyramid.
+_MAX_EROSION = 24  # z-buffer pixels, for bounded time.
 
 
 class UnwrapConfig(NamedTuple):
@@ -47,8 +48,8 @@ class UnwrapConfig(NamedTuple):
     # Distances that are not believed; the larger of photo pixels and metres counts.
     edge_pixels: float = 1.5
     edge_metres: float = 1e-3
-    opening_pixels: float = 1.0  # Around eyes and mouth.
-    opening_metres: float = 1.2e-3
+    opening_pixels: float = 0.75  # Around eyes and mouth.
+    opening_metres: float = 0.7e-3
     # Texels that cover less than this fraction of the median number of pixels fade out.
     min_density: float = 0.3
     threshold: float = 0.5  # Of confidence, for the mask.
@@ -171,38 +172,32 @@ def _is_clear(camera, scale, points, faces, face_part, pixels, depth, cosine, li
     nearest = 1.0 / jnp.maximum(inverse[row, column], 1e-9)
     visible = in_view & (cosine > 0) & (depth <= nearest + _DEPTH_BIAS + slope)
 
-    def level_of(pixels, metres):
-        """Smallest erosion level whose radius 2^level holds the distance."""
-        typical = 1.0 / (jnp.nanmedian(jnp.where(visible, pixel_size, jnp.nan)) + 1e-12)
-        radius = jnp.maximum(pixels * scale * factor, metres * typical)
-        level = jnp.ceil(jnp.log2(jnp.maximum(radius, 1.0)))
-        return jnp.clip(jnp.nan_to_num(level), 0, _LEVELS).astype(jnp.int32)
+    def radius_of(pixels, metres):
+        """The distance in whole z-buffer pixels, () int32."""
+        typical = jnp.nanmedian(jnp.where(visible, pixel_size, jnp.nan))
+        radius = jnp.maximum(pixels * scale * factor, metres / typical)
+        return jnp.clip(jnp.ceil(jnp.nan_to_num(radius)), 1, _MAX_EROSION).astype(jnp.int32)
 
-    edge = level_of(config.edge_pixels, config.edge_metres)
-    radius = 2.0**edge
+    edge = radius_of(config.edge_pixels, config.edge_metres)
     # Nearest and farthest depth around: background is infinitely far.
     near = 1.0 / jnp.maximum(_dilate(inverse, edge)[row, column], 1e-9)
     open_sky = -_dilate(-inverse, edge)[row, column] <= 0
-    behind = depth > near + _EDGE_STEP + radius * slope
+    behind = depth > near + _EDGE_STEP + edge * slope
     at_opening = _dilate(
-        opening.astype(jnp.float32), level_of(config.opening_pixels, config.opening_metres)
+        opening.astype(jnp.float32), radius_of(config.opening_pixels, config.opening_metres)
     )
     return visible & ~behind & ~open_sky & (at_opening[row, column] < 0.5)
 
 
-def _dilate(image: jax.Array, level: jax.Array) -> jax.Array:
-    """Largest value of image (Z, Z) within 2^level pixels, level () int32 up to `_LEVELS`."""
+def _dilate(image: jax.Array, radius: jax.Array) -> jax.Array:
+    """Largest value of image (Z, Z) in the square of `radius` () int32 pixels around."""
 
-    def widen(image, radius):
-        for window in ((2 * radius + 1, 1), (1, 2 * radius + 1)):
+    def widen(_, image):
+        for window in ((3, 1), (1, 3)):
             image = lax.reduce_window(image, -jnp.inf, lax.max, window, (1, 1), "SAME")
         return image
 
-    # Radii 1, 2, 4, ...: each adds to the one before.
-    levels = [widen(image, 1)]
-    for k in range(_LEVELS):
-        levels.append(widen(levels[-1], 2**k))
-    return lax.dynamic_index_in_dim(jnp.stack(levels), level, keepdims=False)
+    return lax.fori_loop(0, radius, widen, image)
 
 
 def _footprint(pixels: jax.Array, on_chart: jax.Array) -> jax.Array:

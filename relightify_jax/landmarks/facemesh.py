@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
+from relightify_jax.core.facemesh import EYE_OUTER, NUM_LANDMARKS
 from relightify_jax.landmarks.network import Network, run_network
 from relightify_jax.landmarks.squares import cut_square
-from relightify_jax.landmarks.topology import EYE_OUTER, NUM_LANDMARKS
 
 INPUT_SIZE = 192
 # The upright square that is cut on the host holds the turned one at any angle (side times

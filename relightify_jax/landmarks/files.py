@@ -7,9 +7,9 @@ import pathlib
 import numpy as np
 
 from relightify_jax.core.errors import InputError
+from relightify_jax.core.facemesh import NUM_LANDMARKS
 from relightify_jax.core.files import atomic_path
 from relightify_jax.landmarks.facemesh import FaceLandmarks, face_from_points
-from relightify_jax.landmarks.topology import NUM_LANDMARKS
 
 
 def write_landmarks_file(

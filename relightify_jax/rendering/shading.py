@@ -112,6 +112,7 @@ def specular_brdf(
     # 1 - n_h^2 through the cross product: n_h itself rounds to 1 inside a sharp highlight.
     sine = jnp.cross(normals, half)
     spread = alpha2 * n_h * n_h + jnp.sum(sine * sine, axis=-1, keepdims=True)
+    spread = jnp.where(visible, spread, 1.0)  # Background has normals of length zero.
     distribution = alpha2 / (math.pi * spread * spread)
     shadowing = 0.5 / (
         n_l * jnp.sqrt(n_v * n_v * (1 - alpha2) + alpha2)

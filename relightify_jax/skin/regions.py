@@ -11,25 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
+from relightify_jax.core import facemesh
+
 # The face is about this wide when its UV tile is rolled out: 1.15 mm per texel at 256.
 MILLIMETRES_PER_UV = 295.0
 
 # FaceMesh landmarks (468-point topology), the subject's right side first in UV (u < 0.5).
-_LIPS = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146]
+_LIPS = list(facemesh.LIPS_OUTER)
 _MOUTH = [78, 80, 82, 13, 312, 310, 308, 403, 317, 15, 87, 179]
-_UPPER_LIDS = [
-    [33, 246, 161, 160, 159, 158, 157, 173, 133],
-    [263, 466, 388, 387, 386, 385, 384, 398, 362],
-]
-_LOWER_LIDS = [
-    [33, 7, 163, 144, 145, 153, 154, 155, 133],
-    [263, 249, 390, 373, 374, 380, 381, 382, 362],
-]
+_EYES = facemesh.EYE_RIGHT, facemesh.EYE_LEFT  # Rings: nine upper, then the lower ones back.
+_UPPER_LIDS = [list(ring[:9]) for ring in _EYES]
+_LOWER_LIDS = [[ring[0], *ring[:7:-1]] for ring in _EYES]
 _LID_CREASES = [[130, 247, 30, 29, 27, 28, 56, 190], [359, 467, 260, 259, 257, 258, 286, 414]]
 _TEAR_TROUGHS = [[244, 233, 232, 231, 230, 229], [464, 453, 452, 451, 450, 449]]
 _NASOLABIAL = [[129, 203, 206, 216, 212], [358, 423, 426, 436, 432]]
-_BROWS_UPPER = [[107, 66, 105, 63, 70], [336, 296, 334, 293, 300]]
-_BROWS_LOWER = [[55, 65, 52, 53, 46], [285, 295, 282, 283, 276]]
+_BROWS = facemesh.BROW_RIGHT, facemesh.BROW_LEFT  # Rings: upper edge inwards, lower outwards.
+_BROWS_UPPER = [list(ring[4::-1]) for ring in _BROWS]
+_BROWS_LOWER = [list(ring[5:]) for ring in _BROWS]
 _NOSE = [168, 188, 114, 217, 198, 131, 129, 98, 2, 327, 358, 360, 420, 437, 343, 412]
 _OVAL_LOWER = [
     *(93, 132, 58, 172, 136, 150, 149, 176, 148, 152),

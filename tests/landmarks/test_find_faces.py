@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from relightify_jax.core import facemesh as topology
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.photo import load_photo
-from relightify_jax.landmarks import facemesh, faces, topology
+from relightify_jax.landmarks import facemesh, faces
 from relightify_jax.landmarks.faces import choice_notes, find_faces, select_face
 
 RNG = np.random.default_rng(0)

@@ -51,7 +51,7 @@ def test_specular_lobe_conserves_energy_and_the_split_sum_agrees(roughness, cosi
     assert 0.5 < total <= 1.005
     skin = reflected(roughness, 0.028, cosine)
     fitted = shading.specular_albedo_of_lobe(jnp.array([cosine]), roughness, 0.028)
-    assert abs(float(fitted[0]) - skin) < 0.01
+    assert abs(float(fitted[0]) - skin) < 0.02
 
 
 def test_specular_lobe_is_reciprocal_and_dark_below_the_horizon():
@@ -119,3 +119,20 @@ def test_shading_broadcasts_over_pixels_and_texels():
     out = shade(jnp.full((4, 5, 3), 0.3), jnp.full((4, 5, 1), 0.35), normals, normals, light)
     single = shade(jnp.full(3, 0.3), jnp.full(1, 0.35), UP, UP, light)
     np.testing.assert_allclose(out, jnp.broadcast_to(single, (4, 5, 3)), rtol=1e-5)
+
+
+def test_gradients_are_finite_where_normals_vanish_and_below_the_horizon():
+    """Background pixels have zero normals, and some lights shine from behind."""
+    normals = jnp.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])
+
+    def loss(albedo, specular, normals, view, light):
+        return jnp.sum(shading.shade(albedo, specular, normals, view, light, scatter=0.2) ** 2)
+
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3, 4)))(
+        jnp.full((4, 3), 0.4),
+        jnp.full((4, 1), 0.35),
+        normals,
+        jnp.tile(UP, (4, 1)),
+        Light(uniform_sh([0.3, 0.3, 0.3]), jnp.array([UP, [1, 0, 0], -UP]), jnp.ones((3, 3))),
+    )
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))

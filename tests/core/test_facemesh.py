@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from relightify_jax.landmarks import topology
+from relightify_jax.core import facemesh as topology
 
 RINGS = {
     name: getattr(topology, name)
