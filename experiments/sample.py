@@ -151,7 +151,7 @@ def _facts(
         "licences": {
             "face model": f"{resources.model.name}: {resources.model.licence}",
             "landmark networks": "MediaPipe, Apache-2.0",
-            "prior": resources.prior.licence if _PRIOR.value is None else _PRIOR.value,
+            "prior": _PRIOR.value or "shipped, trained on synthetic faces, Apache-2.0",
         },
     }
 
