@@ -8,7 +8,7 @@ workdir. Run the same command again to resume.
 """
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ from ml_collections import ConfigDict, config_flags
 from experiments import cli, contact_sheet, training_data
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.uv_layout import split_maps
-from relightify_jax.models import build_autoencoder, fit_patch_code
+from relightify_jax.models import KLAutoencoder, build_autoencoder, fit_patch_code
 from relightify_jax.prior import encoding, store
 from relightify_jax.prior.codec import FaceCodec
 from relightify_jax.prior.encoding import MapStatistics
@@ -67,6 +67,31 @@ def write_reconstructions(
     contact_sheet.write_sheet(path, [finish(residual), finish(reconstruct(codec, residual))])
 
 
+def make_evaluation(
+    folder: pathlib.Path,
+    modules: Mapping[str, KLAutoencoder],
+    codec: FaceCodec,
+    untrained: Mapping[str, Any],
+    validation: np.ndarray,
+) -> Callable[[TrainState, int], dict[str, float]]:
+    """Returns the function that measures a state on held-out maps and draws some of them."""
+    errors = autoencoder_step.make_autoencoder_evaluation(modules)
+
+    def evaluate(state: TrainState, step: int) -> dict[str, float]:
+        average = {**untrained, **jax.device_get(state.average)}
+        sums: dict[str, float] = {}
+        for face in validation:
+            batch = face[None].astype(np.float32)
+            for name, value in errors(average, batch, codec.statistics.scale).items():
+                sums[name] = sums.get(name, 0.0) + float(value) / len(validation)
+        write_reconstructions(folder / "reconstructions.png", codec, validation[:4], average)
+        result = {f"val_{k}_psnr": psnr(v) for k, v in sums.items() if k != "normals"}
+        result["val_normals_degrees"] = float(np.degrees(np.sqrt(3 * sums["normals"])))
+        return {"val_loss": float(sum(np.sqrt(v) for v in sums.values())), **result}
+
+    return evaluate
+
+
 def train(config: ConfigDict, data: str, workdir: str, minutes: float | None, kind: str) -> None:
     """Trains and writes `autoencoder.npz`; see the module's docstring."""
     folder = pathlib.Path(workdir)
@@ -110,19 +135,7 @@ def train(config: ConfigDict, data: str, workdir: str, minutes: float | None, ki
         kl_weight=config.loss.kl_weight,
         gradient_weight=config.loss.gradient_weight,
     )
-    errors = autoencoder_step.make_autoencoder_evaluation(modules)
-
-    def evaluate(state: TrainState, step: int) -> dict[str, float]:
-        average = {**untrained, **jax.device_get(state.average)}
-        sums: dict[str, float] = {}
-        for face in validation:
-            batch = face[None].astype(np.float32)
-            for name, value in errors(average, batch, statistics.scale).items():
-                sums[name] = sums.get(name, 0.0) + float(value) / len(validation)
-        write_reconstructions(folder / "reconstructions.png", codec, validation[:4], average)
-        result = {f"val_{k}_psnr": psnr(v) for k, v in sums.items() if k != "normals"}
-        result["val_normals_degrees"] = float(np.degrees(np.sqrt(3 * sums["normals"])))
-        return {"val_loss": float(sum(np.sqrt(v) for v in sums.values())), **result}
+    evaluate = make_evaluation(folder, modules, codec, untrained, validation)
 
     cli.record_run(folder, config, {"data": data, "faces": len(maps), "kind": kind})
     writer = Writer(folder)

@@ -23,7 +23,7 @@ def doubled_areas(uv: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 class QuadLayout:
     """Distortion of a layout of quads, on the triangles after one bilinear subdivision.
 
-    What is free of folds there stays so under further subdivision.
+    That is the level the library uses; a quad that is not convex may still be fine there.
     """
 
     def __init__(self, vertices: np.ndarray, quads: np.ndarray):

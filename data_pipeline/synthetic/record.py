@@ -42,9 +42,7 @@ def sample_record(key: jax.Array, scene: Scene) -> jax.Array:
     specular, roughness = relief.sample_gloss(
         rng.stream(key, "gloss"), regions, fields, height, covered
     )
-    normals, lit = _light_face(
-        rng.stream(key, "light"), scene, albedo, specular, roughness, height
-    )
+    normals, lit = _light_face(rng.stream(key, "light"), scene, albedo, specular, roughness, height)
     meter = jnp.clip(regions.cheeks + regions.forehead + regions.nose, 0, 1) * (1 - covered)
     texture = lights.expose(rng.stream(key, "exposure"), lit, albedo, meter)
     return stack_maps(UVMaps(texture, albedo, normals, specular))

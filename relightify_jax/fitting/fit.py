@@ -22,6 +22,10 @@ from relightify_jax.geometry.morphable_model import MorphableModel, vertices
 
 # Expressions that landmarks cannot see, by the start of their (ARKit) names.
 _HIDDEN_EXPRESSIONS = ("eyelook", "tongue")
+# Which of pose, identity and expression a stage may change: masks in place of parameters.
+_NOTHING: tuple[Any, ...] = (False, False, False)
+_POSE_ONLY: tuple[Any, ...] = (True, False, False)
+_ALL: tuple[Any, ...] = (True, True, True)
 
 
 class FitResult(NamedTuple):
@@ -101,8 +105,8 @@ def _fit_geometry(model, prepared: PreparedModel, pixels, shape, crop: Crop, con
     pose[6] = np.log(focal)
     center = to_crop(crop, np.array([shape[1], shape[0]]) / 2)
 
-    hidden = [name.lower().startswith(_HIDDEN_EXPRESSIONS) for name in model.expression_names]
-    hidden = np.array(hidden[: prepared.shape.expression.shape[0]], bool)
+    names = model.expression_names[: prepared.shape.expression.shape[0]]
+    hidden = np.array([name.lower().startswith(_HIDDEN_EXPRESSIONS) for name in names], bool)
     data = LandmarkData(
         model=prepared.landmarks,
         pixels=jnp.asarray(in_crop, jnp.float32),
@@ -119,12 +123,12 @@ def _fit_geometry(model, prepared: PreparedModel, pixels, shape, crop: Crop, con
         jnp.zeros(prepared.shape.identity.shape[0]),
         jnp.zeros(prepared.shape.expression.shape[0]),
     )
-    pose_only = Geometry(pose=True, identity=False, expression=False)
+    pose_only = Geometry(*_POSE_ONLY)
     geometry, _ = stages.fit_landmarks(
         geometry, data, pose_only, config=config, num_steps=config.pose_steps
     )
     data = _distrust_hidden_landmarks(geometry, data, prepared)
-    everything = Geometry(pose=True, identity=True, expression=True)
+    everything = Geometry(*_ALL)
     geometry, costs = stages.fit_landmarks(
         geometry, data, everything, config=config, num_steps=config.geometry_steps
     )
@@ -152,8 +156,8 @@ def _refine(geometry: Geometry, prepared, data: LandmarkData, image, inside, con
         )
         return PhotoData(data, drawn)
 
-    colors = Parameters(Geometry(False, False, False), Appearance(True, True))
-    everything = Parameters(Geometry(True, True, True), Appearance(True, True))
+    colors = Parameters(Geometry(*_NOTHING), Appearance(*_ALL[:2]))
+    everything = Parameters(Geometry(*_ALL), Appearance(*_ALL[:2]))
     before = _median_error(geometry, prepared, data)
     photo_data = evidence(geometry, 0)
     seen = np.asarray(photo_data.pixels.valid) > 0

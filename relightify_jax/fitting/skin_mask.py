@@ -188,15 +188,15 @@ def _clean(skin, visible, certain, gross) -> np.ndarray:
     skin = ndimage.binary_opening(skin, _disc(_BRIDGE_RADIUS)) | certain
     # What skin wholly surrounds is a mole, a highlight or a scar.
     skin |= ndimage.binary_fill_holes(skin) & visible & ~gross
-    islands, count = ndimage.label(skin)
-    if count > 1:
-        touching = np.unique(islands[certain & skin])
-        skin &= np.isin(islands, touching[touching > 0])
     smooth = ndimage.gaussian_filter(skin.astype(np.float32), 3.0)
     share = ndimage.gaussian_filter(visible.astype(np.float32), 3.0)
     skin = (skin & (smooth > 0.5 * share)) | (certain & skin)
     near_rejected = ndimage.binary_dilation(visible & ~skin, _disc(_BORDER)) & ~certain
     skin = skin & ~near_rejected
+    islands, count = ndimage.label(skin)
+    if count > 1:
+        touching = np.unique(islands[certain & skin])
+        skin &= np.isin(islands, touching[touching > 0])
     return np.clip(ndimage.gaussian_filter(skin.astype(np.float32), 1.0), 0, 1) * skin
 
 

@@ -112,8 +112,8 @@ def _window(camera: Camera, points, faces, atlas: UVAtlas, size: int) -> Crop:
     """The square of the photograph that holds the whole part."""
     used = np.unique(np.asarray(atlas.face))
     corners = np.unique(np.asarray(faces)[used[used >= 0]])
-    pixels, depth = project(camera, jnp.asarray(points)[corners])
-    pixels = np.asarray(pixels, np.float64)[np.asarray(depth) > 0]
+    projected, depth = project(camera, jnp.asarray(points)[corners])
+    pixels = np.asarray(projected, np.float64)[np.asarray(depth) > 0]
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     side = max(float((high - low).max()) * _MARGIN, 1.0)
     return Crop((low + high - side) / 2, size / side, size)

@@ -207,7 +207,7 @@ def named_lights() -> dict[str, Light]:
             [([0.85, 0.3, 0.55], 0.45 * _SUNNY)],
         ),
         "overcast": _light(
-            uniform_sh(0.22 * _WHITE) + disc_sh([0.0, 1.0, 0.25], half_sky, 0.85 * _COOL), []
+            uniform_sh(0.12 * _WHITE) + disc_sh([0.0, 1.0, 0.45], half_sky, 0.9 * _COOL), []
         ),
         "golden hour": _light(
             uniform_sh(np.array([0.12, 0.13, 0.17]))
@@ -236,7 +236,9 @@ def named_lights() -> dict[str, Light]:
             uniform_sh(0.08 * _WHITE) + disc_sh([0.0, 0.3, 1.0], broad, 0.3 * _WHITE),
             [([-0.95, 0.35, -0.3], 0.75 * _SUNNY), ([0.95, 0.35, -0.3], 0.75 * _COOL)],
         ),
-        "flat": _light(uniform_sh(0.85 * _WHITE), []),
+        "flat": _light(
+            uniform_sh(0.25 * _WHITE) + disc_sh([0.0, 0.1, 1.0], half_sky, 0.65 * _WHITE), []
+        ),
     }
 
 

@@ -28,7 +28,13 @@ from relightify_jax.prior.encoding import MapStatistics
 from relightify_jax.prior.face_prior import LatentStatistics
 
 SIZE = 32
-TINY = dict(encoder_features=4, decoder_features=(4, 4), num_blocks=1, full_size_features=2, dtype="float32")
+TINY = dict(
+    encoder_features=4,
+    decoder_features=(4, 4),
+    num_blocks=1,
+    full_size_features=2,
+    dtype="float32",
+)
 
 
 @pytest.fixture(scope="module")
