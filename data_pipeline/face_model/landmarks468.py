@@ -9,6 +9,7 @@ pictures is the place, the median distance from it the spread.
     places = place_landmarks(load_embedded_model(), draw_head, find, num_pictures=200)
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -38,16 +39,22 @@ class LandmarkPlaces(NamedTuple):
     count: np.ndarray  # (L,) pictures in which the landmark lay on the head.
 
 
+@functools.partial(jax.jit, static_argnames=("height", "width"))
+def _draw(points, camera, faces, *, height, width):
+    """Pixels (V, 2) of the vertices and the triangle (H, W) seen at each pixel."""
+    xy, depth = project(camera, points)
+    return xy, rasterize(xy, depth, faces, height=height, width=width, cull="back").face
+
+
 def surface_under(
     model: MorphableModel, head: DrawnHead, pixels: np.ndarray, skin_only: np.ndarray
 ) -> np.ndarray:
     """Points (L, 3) of the mean that are seen at pixels (L, 2), NaN beside the skin."""
     height, width = head.picture.shape[:2]
-    xy, depth = project(head.camera, head.points)
-    seen = rasterize(xy, depth, model.faces, height=height, width=width, cull="back")
+    xy, seen = _draw(head.points, head.camera, model.faces, height=height, width=width)
     column, row = np.floor(pixels[:, :2]).astype(int).T
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    face = np.asarray(seen.face)[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+    face = np.asarray(seen)[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
     face = np.where(inside, face, -1)
     corners = np.asarray(model.faces)[face]
     a, b, c = np.moveaxis(np.asarray(xy, float)[corners], 1, 0)

@@ -60,7 +60,7 @@ def face_fields(model: MorphableModel, atlas: UVAtlas) -> FaceFields:
     places = np.asarray(points)
     oval = np.asarray(face_regions.distance_to(points, points[jnp.array(face_regions.OVAL)]))
     brow = places[list(face_regions.BROWS), 1].max()
-    inner = (oval > 0.026) & (places[:, 1] < brow + 0.002)
+    inner = (oval > 0.036) & (places[:, 1] < brow + 0.002)
     position = sample_atlas(atlas, model.faces, model.mean)
     features = face_regions.LIPS + face_regions.BROWS + face_regions.EYES
     near_inner = face_regions.distance_to(position, points[jnp.asarray(np.flatnonzero(inner))])
