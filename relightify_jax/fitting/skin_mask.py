@@ -60,13 +60,15 @@ def face_fields(model: MorphableModel, atlas: UVAtlas) -> FaceFields:
     places = np.asarray(points)
     oval = np.asarray(face_regions.distance_to(points, points[jnp.array(face_regions.OVAL)]))
     brow = places[list(face_regions.BROWS), 1].max()
-    inner = (oval > 0.036) & (places[:, 1] < brow + 0.002)
+    # Beyond the corners of the eyes and above the brows hair may hang.
+    eye = np.abs(places[list(face_regions.OUTER_EYES), 0]).max()
+    inner = (oval > 0.015) & (places[:, 1] < brow) & (np.abs(places[:, 0]) < eye)
     position = sample_atlas(atlas, model.faces, model.mean)
     features = face_regions.LIPS + face_regions.BROWS + face_regions.EYES
     near_inner = face_regions.distance_to(position, points[jnp.asarray(np.flatnonzero(inner))])
     near_feature = face_regions.distance_to(position, points[jnp.array(features)])
     return FaceFields(
-        (near_inner < 0.007).astype(jnp.float32),
+        (near_inner < 0.006).astype(jnp.float32),
         (near_feature < 0.006).astype(jnp.float32),
         face_regions.distance_to(position, points),
     )
