@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from relightify_jax.core import facemesh
 
+OUTER_EYES = facemesh.EYE_OUTER
 LIPS = facemesh.LIPS_OUTER + facemesh.LIPS_INNER
 EYES = facemesh.EYE_LEFT + facemesh.EYE_RIGHT
 BROWS = facemesh.BROW_LEFT + facemesh.BROW_RIGHT

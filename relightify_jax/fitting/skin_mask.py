@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
+from relightify_jax.core import facemesh
 from relightify_jax.fitting import face_regions
 from relightify_jax.fitting.unwrap import Observation
 from relightify_jax.geometry.morphable_model import MorphableModel, landmarks
@@ -61,7 +62,7 @@ def face_fields(model: MorphableModel, atlas: UVAtlas) -> FaceFields:
     oval = np.asarray(face_regions.distance_to(points, points[jnp.array(face_regions.OVAL)]))
     brow = places[list(face_regions.BROWS), 1].max()
     # Beyond the corners of the eyes and above the brows hair may hang.
-    eye = np.abs(places[list(face_regions.OUTER_EYES), 0]).max()
+    eye = np.abs(places[list(facemesh.EYE_OUTER), 0]).max()
     inner = (oval > 0.015) & (places[:, 1] < brow) & (np.abs(places[:, 0]) < eye)
     position = sample_atlas(atlas, model.faces, model.mean)
     features = face_regions.LIPS + face_regions.BROWS + face_regions.EYES

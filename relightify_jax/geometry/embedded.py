@@ -129,7 +129,7 @@ def model_from_control_mesh(arrays: dict[str, np.ndarray], subdivide: int) -> Mo
         landmark_vertices=jnp.asarray(landmark_vertices, jnp.int32),
         landmark_bary=jnp.asarray(landmark_bary, jnp.float32),
         landmark_spread=jnp.asarray(arrays["landmark_spread"], jnp.float32),
-        quads=quads,
+        quads=jnp.asarray(quads, jnp.int32),
         expression_names=tuple(str(name) for name in arrays["expression_names"]),
         name="embedded",
         licence=LICENCE,

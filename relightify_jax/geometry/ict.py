@@ -194,7 +194,7 @@ def _build(path, mean, identity, expression, names, faces, uv, uv_faces) -> Morp
         landmark_vertices=jnp.asarray(faces[on_face][found]),
         landmark_bary=jnp.asarray(bary, jnp.float32),
         landmark_spread=reference.landmark_spread,
-        quads=_pair_triangles(faces),
+        quads=jnp.asarray(_pair_triangles(faces)),
         expression_names=tuple(_arkit_name(name) for name in names),
         name="ICT-FaceKit",
         licence=LICENCE,

@@ -80,11 +80,9 @@ def read_face_model(path: str | os.PathLike[str]) -> MorphableModel:
     values = {
         name: jnp.asarray(arrays[name], jnp.float32 if is_float else jnp.int32)
         for name, _, is_float in _ARRAYS
-        if name != "quads"
     }
     return MorphableModel(
         **values,
-        quads=arrays["quads"].astype(np.int32),
         expression_names=tuple(str(name) for name in arrays["expression_names"]),
         name=str(arrays["name"]),
         licence=str(arrays["licence"]),

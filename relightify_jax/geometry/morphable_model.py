@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from relightify_jax.core.numerics import einsum
@@ -30,7 +29,7 @@ class MorphableModel(struct.PyTreeNode):
     landmark_vertices: jax.Array  # (L, 3) int32: the triangle of each FaceMesh landmark.
     landmark_bary: jax.Array  # (L, 3) float32.
     landmark_spread: jax.Array  # (L,) float32, metres: how well the landmark is localised.
-    quads: np.ndarray = struct.field(pytree_node=False)  # (Q, 4) int32, for export to DCC tools.
+    quads: jax.Array  # (Q, 4) int32, for export to DCC tools.
     expression_names: tuple[str, ...] = struct.field(pytree_node=False)
     name: str = struct.field(pytree_node=False)
     licence: str = struct.field(pytree_node=False)
