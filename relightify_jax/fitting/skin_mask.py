@@ -63,7 +63,7 @@ def face_fields(model: MorphableModel, atlas: UVAtlas) -> FaceFields:
     brow = places[list(face_regions.BROWS), 1].max()
     # Beyond the corners of the eyes and above the brows hair may hang.
     eye = np.abs(places[list(facemesh.EYE_OUTER), 0]).max()
-    inner = (oval > 0.015) & (places[:, 1] < brow) & (np.abs(places[:, 0]) < eye)
+    inner = (oval > 0.015) & (places[:, 1] < brow) & (np.abs(places[:, 0]) < 1.12 * eye)
     position = sample_atlas(atlas, model.faces, model.mean)
     features = face_regions.LIPS + face_regions.BROWS + face_regions.EYES
     near_inner = face_regions.distance_to(position, points[jnp.asarray(np.flatnonzero(inner))])
