@@ -23,7 +23,7 @@ def get_config(variant: str = "default") -> ConfigDict:
     config.render = ConfigDict()
     config.render.size = 512  # Pixels per side of the still pictures.
     config.render.turntable_size = 320
-    config.render.turntable_frames = 36
+    config.render.turntable_frames = 24
 
     match variant:
         case "default":

@@ -128,7 +128,7 @@ def _write_pictures(
         lights[TURNTABLE_LIGHT], settings.turntable_size, settings.turntable_frames
     )
     progress = tqdm(frames, "  turntable", settings.turntable_frames, leave=False)
-    write_animation(folder / "turntable.webp", np.stack(list(progress)), fps=15)
+    write_animation(folder / "turntable.webp", np.stack(list(progress)), fps=10)
     return {
         "photo": _webp(portrait),
         "render": _webp(inserted),

@@ -8,8 +8,8 @@ from relightify_jax.prior import fill
 
 _TRUSTED = 0.5  # Texels of less confidence are the generator's.
 _LOG_FLOOR = 0.02  # Linear; keeps noise in deep shadow from becoming detail.
-_DETAIL_SIGMA = 1 / 40  # Of the map's side: wider structure is the codec's business.
-_MAX_DARKER, _MAX_LIGHTER = 1.2, 0.25  # Of detail, in natural logarithms.
+_DETAIL_SIGMA = 1 / 28  # Of the map's side, about a brow: wider structure is the codec's.
+_MAX_DARKER, _MAX_LIGHTER = 1.2, 0.4  # Of detail, in natural logarithms.
 _MAX_HUE = 0.12  # Of a channel against the mean of the three.
 
 
@@ -67,8 +67,11 @@ def transfer_detail(
     smooth = fill.blur(weight * ratio, sigma) / jnp.maximum(covered, 1e-3)
     detail = jnp.clip(ratio - smooth, -_MAX_DARKER, _MAX_LIGHTER)
     # Brows and moles are dark, not colourful; colour that flickers is noise or a gleam.
-    grey = jnp.mean(detail, axis=-1, keepdims=True)
-    detail = grey + jnp.clip(0.6 * (detail - grey), -_MAX_HUE, _MAX_HUE)
+    # What is lighter counts as its least channel: a gleam adds white, which on skin raises
+    # red least, while skin where a brow was expected raises it most.
+    mean, least = jnp.mean(detail, -1, keepdims=True), jnp.min(detail, -1, keepdims=True)
+    grey = jnp.where(mean > 0, jnp.maximum(least, 0.0), mean)
+    detail = grey + jnp.clip(0.6 * (detail - mean), -_MAX_HUE, _MAX_HUE)
     # Near the border the average is one-sided and would draw the border's outline.
     detail = weight * jnp.clip(2.5 * covered - 1.5, 0.0, 1.0) * detail
     return jnp.clip(diffuse * jnp.exp(detail), 0.0, 1.0)
