@@ -37,13 +37,17 @@ from relightify_jax.prior import (
     merge_normals,
     transfer_detail,
 )
+from relightify_jax.rendering.lighting import Light
 from relightify_jax.rendering.occlusion import mesh_occlusion
+from relightify_jax.rendering.shading import shade
 
 UV_SIZES = (256, 512)
 
 # Eyeballs and mouth are wet and lit by their own surroundings: never black.
 _FIRST_INSIDE = PARTS.index("eye_left")
 _INSIDE_OCCLUSION = 0.15
+
+_EXPOSURE_RANGE = (0.6, 1.7)
 
 # Called with the name of a stage; the stage runs inside the returned context.
 Progress = Callable[[str], contextlib.AbstractContextManager[None]]
@@ -179,15 +183,36 @@ def estimate_face_light(
         [vertex_normals(fit.points, faces), fit.points, occlusion[:, None]], axis=-1
     )
     surface = sample_atlas(resources.atlas, faces, attributes)
-    return estimate_light(
+    view = normalize(camera_position(fit.camera) - surface[..., 3:6])
+    return _explain_texture(observation, maps, normalize(surface[..., :3]), view, surface[..., 6:])
+
+
+@jax.jit
+def _explain_texture(
+    observation: Observation,
+    maps: UVMaps,
+    normals: jax.Array,
+    view: jax.Array,
+    occlusion: jax.Array,
+) -> jax.Array:
+    """`estimate_light` in the UV layout (R, R, C), then the exposure of our own renderer."""
+    sh = estimate_light(
         observation.texture,
         observation.confidence,
         # What little light reaches a crease must not be taken for little light.
-        maps.diffuse_albedo * surface[..., 6:],
-        normalize(surface[..., :3]),
-        normalize(camera_position(fit.camera) - surface[..., 3:6]),
+        maps.diffuse_albedo * occlusion,
+        normals,
+        view,
         maps.specular_albedo,
     )
+    beamless = Light(sh, jnp.array([[0.0, 0.0, 1.0]]), jnp.zeros((1, 3)))
+    again = shade(
+        maps.diffuse_albedo, maps.specular_albedo, normals, view, beamless, occlusion=occlusion
+    )
+    # The estimate is drawn towards usual light; the median texel says by how much.
+    ratio = jnp.where(observation.mask > 0, observation.texture / (again + 1e-3), jnp.nan)
+    gain = jnp.nan_to_num(jnp.nanmedian(ratio, axis=(0, 1)), nan=1.0)
+    return sh * jnp.clip(gain, *_EXPOSURE_RANGE)
 
 
 def inpaint_face(

@@ -5,6 +5,7 @@ Indices are those of MediaPipe's canonical face mesh; "left" is the subject's le
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from relightify_jax.core import facemesh
 
@@ -20,10 +21,16 @@ CHIN = (152, 175, 199, 200, 148, 377, 176, 400, 149, 378, 150, 379, 136, 365, 17
 MOUSTACHE = (164, 167, 393, 165, 391, 92, 322)
 
 
+@jax.jit
 def distance_to(points: jax.Array, targets: jax.Array) -> jax.Array:
     """Distance (...,) of points (..., 3) to the nearest of targets (n, 3)."""
-    squared = jnp.sum((points[..., None, :] - targets) ** 2, axis=-1)
-    return jnp.sqrt(jnp.min(squared, axis=-1))
+
+    def nearer(best, target):
+        return jnp.minimum(best, jnp.sum((points - target) ** 2, axis=-1)), None
+
+    # One target at a time: all pairs at once would be gigabytes for the texels of an atlas.
+    best, _ = lax.scan(nearer, jnp.full(points.shape[:-1], jnp.inf), targets)
+    return jnp.sqrt(best)
 
 
 def field_around(points: jax.Array, targets: jax.Array, width: float) -> jax.Array:

@@ -68,10 +68,9 @@ def fit_image(
     photo = np.asarray(linear_photo, np.float32)
     pixels = _check_landmarks(landmark_points, photo)
     prepared = prepare_model(model, config) if prepared is None else prepared
+    geometry, data, costs = fit_landmark_stage(model, prepared, pixels, photo.shape, config)
     crop = crop_around(pixels, config.crop_margin, config.crop_size)
     image, inside = cut_image(photo, crop)
-
-    geometry, data, costs = _fit_geometry(model, prepared, pixels, photo.shape, crop, config)
     parameters, photometric = _refine(geometry, prepared, data, image, inside, config)
     return _assemble(
         model, prepared, parameters, data, crop, {"landmark_cost": float(costs[-1]), **photometric}
@@ -91,8 +90,27 @@ def _check_landmarks(points: np.ndarray, photo: np.ndarray) -> np.ndarray:
     return points[:, :2]
 
 
-def _fit_geometry(model, prepared: PreparedModel, pixels, shape, crop: Crop, config: FitConfig):
-    """Camera, then all geometry, from the landmarks alone."""
+def fit_landmark_stage(
+    model: MorphableModel,
+    prepared: PreparedModel,
+    pixels: np.ndarray,
+    shape: tuple[int, ...],
+    config: FitConfig,
+) -> tuple[Geometry, LandmarkData, jax.Array]:
+    """Fits the camera, then all geometry, to the landmarks alone.
+
+    Args:
+        model: The morphable model.
+        prepared: The same, prepared.
+        pixels: (468, 2) landmarks in pixels of the photograph.
+        shape: Of the photograph, (H, W, ...).
+        config: Settings.
+
+    Returns:
+        The geometry, what it was fitted to (in the crop around the landmarks) and the
+        costs of the second solve, which never rise.
+    """
+    crop = crop_around(pixels, config.crop_margin, config.crop_size)
     spread = np.asarray(prepared.landmark_spread)
     metric = np.hypot(config.landmark_noise, config.landmark_spread_gain * spread)
     mean = np.asarray(prepared.landmarks.mean)

@@ -1,0 +1,202 @@
+"""Fits to rendered heads whose truth is known, and to one real photograph."""
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from relightify_jax.core.errors import InputError
+from relightify_jax.fitting import objectives, stages
+from relightify_jax.fitting.appearance import initial_appearance
+from relightify_jax.fitting.crop import crop_around, cut_image
+from relightify_jax.fitting.fit import fit_image, fit_landmark_stage
+from relightify_jax.fitting.objectives import Parameters, PhotoData
+from relightify_jax.fitting.pose import axis_angle_from_matrix, initial_pose
+from relightify_jax.geometry.camera import project
+from relightify_jax.geometry.morphable_model import landmarks
+from relightify_jax.geometry.rotations import matrix_from_axis_angle
+
+
+def fit(model, portrait, config, prepared, pixels=None):
+    pixels = portrait.pixels if pixels is None else pixels
+    return fit_image(model, portrait.image, pixels, config, prepared=prepared)
+
+
+def similarity_error(points, truth):
+    """Mean distance (metres) after the best similarity; scale is not observable."""
+    a, b = (np.asarray(x) - np.mean(x, axis=0) for x in (points, truth))
+    left, singular, right = np.linalg.svd(a.T @ b)
+    sign = np.diag([1, 1, np.sign(np.linalg.det(left @ right))])
+    scale = (singular * np.diag(sign)).sum() / (a * a).sum()
+    return np.linalg.norm(scale * a @ left @ sign @ right - b, axis=-1).mean()
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, 3.1415, np.pi, -2.0])
+def test_axis_angle_is_inverted_at_every_angle(angle):
+    axis = np.array([0.6, -0.64, 0.48])
+    rotation = matrix_from_axis_angle(jnp.asarray(axis * angle, jnp.float32))
+    found = axis_angle_from_matrix(np.asarray(rotation, np.float64))
+    again = matrix_from_axis_angle(jnp.asarray(found, jnp.float32))
+    np.testing.assert_allclose(again, rotation, atol=2e-3)
+
+
+@pytest.mark.parametrize("roll", [0.0, 90.0, 180.0, -120.0])
+def test_closed_form_pose_is_near_for_any_roll_and_yaw(tiny_model, take_portrait, roll):
+    turn, lean = np.radians(50.0), np.radians(roll)
+    about_z = matrix_from_axis_angle(jnp.array([0.0, 0.0, lean], jnp.float32))
+    about_y = matrix_from_axis_angle(jnp.array([0.0, turn, 0.0], jnp.float32))
+    rotation = axis_angle_from_matrix(np.asarray(about_z @ about_y, np.float64))
+    portrait = take_portrait(rotation, seed=2)
+    mean = np.asarray(landmarks(tiny_model, tiny_model.mean))
+    pose = initial_pose(mean, portrait.pixels, np.ones(468), 440.0)
+    found = matrix_from_axis_angle(jnp.asarray(pose[:3]))
+    cosine = (np.trace(np.asarray(found.T @ about_z @ about_y)) - 1) / 2
+    assert np.degrees(np.arccos(np.clip(cosine, -1, 1))) < 12
+
+
+@pytest.mark.parametrize("roll", [0.0, 135.0])
+def test_noise_free_landmarks_give_the_parameters_back(
+    tiny_model, tiny_prepared, tiny_config, take_portrait, roll
+):
+    portrait = take_portrait((0.0, 0.3, np.radians(roll)), seed=1)
+    # Priors that weigh nothing, and a focal length whose prior is the truth.
+    config = tiny_config._replace(
+        landmark_noise=1e-6,
+        landmark_spread_gain=0.0,
+        portrait_distance=0.8,
+        focal_over_side=0.1,
+        landmark_cutoff=1e6,
+        geometry_steps=60,
+    )
+    geometry, data, costs = fit_landmark_stage(
+        tiny_model, tiny_prepared, portrait.pixels, portrait.image.shape, config
+    )
+    np.testing.assert_allclose(geometry.identity, portrait.identity, atol=0.05)
+    np.testing.assert_allclose(geometry.expression[:3], portrait.expression[:3], atol=0.03)
+    assert np.all(np.diff(np.asarray(costs)) <= 0)
+    error = objectives.landmark_residuals(geometry, data) * np.repeat(data.deviation, 2)
+    assert np.abs(error).max() < 0.02  # Crop pixels.
+
+
+def test_camera_of_the_result_projects_to_the_photo(
+    tiny_model, tiny_prepared, tiny_config, take_portrait
+):
+    portrait = take_portrait(seed=3)
+    result = fit(tiny_model, portrait, tiny_config, tiny_prepared)
+    pixels, _ = project(result.camera, landmarks(tiny_model, result.points))
+    assert np.median(np.linalg.norm(np.asarray(pixels) - portrait.pixels, axis=-1)) < 0.5
+    assert result.diagnostics["reprojection_median"] < 0.013
+    assert abs(result.diagnostics["yaw"] - np.degrees(0.2)) < 4
+
+
+def test_pixels_improve_on_noisy_landmarks(tiny_model, tiny_prepared, tiny_config, take_portrait):
+    errors = {0: [], 3: []}
+    for seed in range(4):
+        portrait = take_portrait((0.0, 0.3 - 0.2 * seed, 0.0), seed=seed)
+        noise = np.random.default_rng(seed).normal(size=(12, 2))
+        # Neighbours err alike, as a network's landmarks do: more of them do not help.
+        noisy = portrait.pixels + 1.5 * noise[np.arange(468) % 12]
+        for rounds, found in errors.items():
+            config = tiny_config._replace(photometric_rounds=rounds, max_landmark_loss=1.0)
+            result = fit(tiny_model, portrait, config, tiny_prepared, noisy)
+            found.append(similarity_error(result.points, portrait.points))
+    assert np.mean(errors[3]) < 0.95 * np.mean(errors[0])
+
+
+def test_a_refinement_that_moves_the_landmarks_too_far_is_undone(
+    tiny_model, tiny_prepared, tiny_config, take_portrait
+):
+    portrait = take_portrait(seed=4)
+    strict = tiny_config._replace(max_landmark_loss=-1.0)
+    plain = tiny_config._replace(photometric_rounds=0)
+    undone = fit(tiny_model, portrait, strict, tiny_prepared)
+    landmarks_only = fit(tiny_model, portrait, plain, tiny_prepared)
+    assert not undone.diagnostics["photometric_accepted"]
+    np.testing.assert_array_equal(undone.points, landmarks_only.points)
+
+
+def test_the_same_photo_gives_the_same_fit(tiny_model, tiny_prepared, tiny_config, take_portrait):
+    portrait = take_portrait(seed=5)
+    first, second = (fit(tiny_model, portrait, tiny_config, tiny_prepared) for _ in range(2))
+    jax.tree.map(np.testing.assert_array_equal, first[:7], second[:7])
+
+
+def photo_data(model, prepared, config, portrait):
+    geometry, data, _ = fit_landmark_stage(
+        model, prepared, portrait.pixels, portrait.image.shape, config
+    )
+    crop = crop_around(portrait.pixels, config.crop_margin, config.crop_size)
+    image, inside = (jnp.asarray(x) for x in cut_image(portrait.image, crop))
+    pixels = stages.draw_pixels(
+        geometry, prepared, data, image, inside, jax.random.key(0), config=config
+    )
+    return Parameters(geometry, initial_appearance()), PhotoData(data, pixels)
+
+
+def test_structured_jacobian_equals_forward_differentiation(
+    tiny_model, tiny_prepared, tiny_config, take_portrait
+):
+    config = tiny_config._replace(num_pixels=150)
+    parameters, data = photo_data(tiny_model, tiny_prepared, config, take_portrait(seed=6))
+    theta, unravel = ravel_pytree(parameters)
+    residuals, jacobian = jax.jit(
+        lambda theta: objectives.joint_jacobian(unravel(theta), data)
+    )(theta)
+    expected = jax.jit(
+        jax.jacfwd(lambda theta: objectives.joint_residuals(unravel(theta), data))
+    )(theta)
+    assert float(data.pixels.valid.sum()) > 100
+    scale = np.abs(expected).max(axis=0, keepdims=True) + 1.0
+    np.testing.assert_allclose(jacobian.T / scale, expected / scale, atol=2e-4)
+    np.testing.assert_allclose(residuals, objectives.joint_residuals(parameters, data), atol=1e-4)
+
+
+def test_a_photo_without_a_usable_pixel_gives_finite_results(
+    tiny_model, tiny_prepared, tiny_config, take_portrait
+):
+    portrait = take_portrait(seed=7)
+    black = portrait._replace(image=np.zeros_like(portrait.image))
+    result = fit(tiny_model, black, tiny_config, tiny_prepared)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result[:7]))
+    assert result.diagnostics["compared_pixels"] == 0
+    assert result.notes
+
+
+def test_wrong_landmarks_are_refused(tiny_model, tiny_prepared, tiny_config, take_portrait):
+    portrait = take_portrait(seed=7)
+    for pixels in (portrait.pixels[:400], np.full((468, 2), np.nan)):
+        with pytest.raises(InputError, match="landmarks"):
+            fit(tiny_model, portrait, tiny_config, tiny_prepared, pixels)
+
+
+def test_shrinking_keeps_the_mean_and_enlarging_keeps_the_place():
+    image = np.random.default_rng(0).random((96, 80, 3)).astype(np.float32)
+    points = np.array([[10.0, 12.0], [70.0, 84.0]])
+    small, _ = cut_image(image, crop_around(points, 1.0, 18))
+    window = image[12:84, 4:76].mean(axis=(0, 1))
+    np.testing.assert_allclose(small.mean(axis=(0, 1)), window, atol=0.02)
+    ramp = np.broadcast_to(np.arange(80.0)[None, :, None] + 0.5, (96, 80, 1))
+    crop = crop_around(points, 1.0, 144)
+    large, inside = cut_image(ramp, crop)
+    centers = (np.arange(144) + 0.5) / crop.scale + crop.origin[0]
+    np.testing.assert_allclose(large[70, 4:-4, 0], centers[4:-4], atol=1e-3)
+    assert inside.all()
+
+
+def test_the_embedded_model_lies_on_a_real_face(embedded_model):
+    data = pytest.importorskip("skimage.data")
+    from relightify_jax.core.color import linear_from_srgb
+
+    # Landmarks of the original network; see tests/landmarks.
+    path = pathlib.Path(__file__).parents[1] / "landmarks" / "astronaut_mediapipe.json"
+    pixels = np.array(json.loads(path.read_text())["points"])[:468, :2]
+    photo = np.asarray(linear_from_srgb(data.astronaut() / 255.0))
+    result = fit_image(embedded_model, photo, pixels)
+    assert result.diagnostics["reprojection_median"] < 0.013
+    assert abs(result.diagnostics["yaw"]) < 10
+    assert np.abs(result.identity).max() < 3
+    assert not [note for note in result.notes if "misses" in note]
