@@ -9,7 +9,7 @@ from relightify_jax.prior import fill
 _TRUSTED = 0.5  # Texels of less confidence are the generator's.
 _LOG_FLOOR = 0.02  # Linear; keeps noise in deep shadow from becoming detail.
 _DETAIL_SIGMA = 1 / 28  # Of the map's side, about a brow: wider structure is the codec's.
-_MAX_DARKER, _MAX_LIGHTER = 1.2, 0.4  # Of detail, in natural logarithms.
+_MAX_DARKER, _MAX_LIGHTER = 1.2, 0.26  # Of detail, in natural logarithms.
 _MAX_HUE = 0.12  # Of a channel against the mean of the three.
 
 

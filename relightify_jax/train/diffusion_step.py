@@ -116,10 +116,10 @@ def make_diffusion_evaluation(
         return jnp.mean(_losses(module, params, gaussian, key, latents, sigmas))
 
     def run(params: Any, latents: jax.Array) -> dict[str, float]:
-        key = jax.random.key(seed)
+        # The same noise at every level and at every call: losses compare without its scatter.
         values = {
             f"val_loss_{sigma:g}": float(
-                evaluate(params, gaussian, latents, np.float32(sigma), key)
+                evaluate(params, gaussian, latents, np.float32(sigma), jax.random.key(seed))
             )
             for sigma in EVALUATION_SIGMAS
         }

@@ -112,9 +112,7 @@ def take_portrait(tiny_model, tiny_prepared):
         )
         image = _render(points, tiny_model.faces, tiny_prepared.fields, camera)
         pixels, _ = project(camera, landmarks(tiny_model, points))
-        return Portrait(
-            np.asarray(image), np.asarray(pixels), camera, identity, expression, points
-        )
+        return Portrait(np.asarray(image), np.asarray(pixels), camera, identity, expression, points)
 
     return take
 

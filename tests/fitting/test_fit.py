@@ -143,12 +143,12 @@ def test_structured_jacobian_equals_forward_differentiation(
     config = tiny_config._replace(num_pixels=150)
     parameters, data = photo_data(tiny_model, tiny_prepared, config, take_portrait(seed=6))
     theta, unravel = ravel_pytree(parameters)
-    residuals, jacobian = jax.jit(
-        lambda theta: objectives.joint_jacobian(unravel(theta), data)
-    )(theta)
-    expected = jax.jit(
-        jax.jacfwd(lambda theta: objectives.joint_residuals(unravel(theta), data))
-    )(theta)
+    residuals, jacobian = jax.jit(lambda theta: objectives.joint_jacobian(unravel(theta), data))(
+        theta
+    )
+    expected = jax.jit(jax.jacfwd(lambda theta: objectives.joint_residuals(unravel(theta), data)))(
+        theta
+    )
     assert float(data.pixels.valid.sum()) > 100
     scale = np.abs(expected).max(axis=0, keepdims=True) + 1.0
     np.testing.assert_allclose(jacobian.T / scale, expected / scale, atol=2e-4)
