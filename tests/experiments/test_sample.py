@@ -84,6 +84,11 @@ def test_the_same_seed_gives_the_same_bytes(results, tmp_path):
 # Runs the program once per set of flags, in one process: importing it takes longest.
 DRIVER = """
 import json, sys
+from absl import flags
+from absl.testing import flagsaver
+from experiments import sample
+from relightify_jax.core.errors import InputError
+
 flags.FLAGS(["sample"])
 said = {}
 for name, values in json.loads(sys.argv[1]).items():
