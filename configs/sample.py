@@ -17,8 +17,8 @@ def get_config(variant: str = "default") -> ConfigDict:
     config.uv_size = 512  # Texels per side of the exported maps: 256 or 512.
     config.inpaint = ConfigDict()
     config.inpaint.num_seeds = 2  # Completions drawn; the one closest to the photo is kept.
-    config.inpaint.num_steps = 50  # DDIM steps.
-    config.inpaint.guidance = 1.0  # Weight of the manifold gradient (alpha in MCG).
+    config.inpaint.num_steps = 25  # DDIM steps.
+    config.inpaint.guidance = 3.0  # Weight of the manifold gradient (alpha in MCG).
     config.inpaint.temperature = 0.4  # Scale of fine randomness in invented skin.
     config.render = ConfigDict()
     config.render.size = 512  # Pixels per side of the still pictures.
@@ -30,7 +30,7 @@ def get_config(variant: str = "default") -> ConfigDict:
             pass
         case "draft":
             config.uv_size = 256
-            config.inpaint.update(num_seeds=1, num_steps=20)
+            config.inpaint.update(num_seeds=1, num_steps=12)
             config.render.update(size=256, turntable_size=192, turntable_frames=12)
         case _:
             raise ValueError(f"Unknown variant {variant!r}; have 'default', 'draft'.")

@@ -66,8 +66,8 @@ class InpaintOptions(NamedTuple):
     """How the prior completes a face."""
 
     num_seeds: int = 2  # Completions drawn in one batch.
-    num_steps: int = 50  # DDIM steps.
-    guidance: float = 1.0  # Weight of the manifold gradient.
+    num_steps: int = 25  # DDIM steps.
+    guidance: float = 3.0  # Weight of the manifold gradient.
     temperature: float = 0.4  # Scale of fine randomness in what is invented.
 
 
