@@ -28,7 +28,6 @@ from relightify_jax.export.parts import MeshPart, split_parts
 from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas
 from relightify_jax.rendering.shading import SKIN_ROUGHNESS
-from relightify_jax.rendering.shading import SKIN_ROUGHNESS
 
 EYE_ROUGHNESS = 0.1  # A film of tears.
 EYE_SPECULAR = 0.31  # Cornea: refractive index 1.376, F0 = 0.025.

@@ -12,7 +12,7 @@ from relightify_jax.fitting import appearance as looks
 from relightify_jax.fitting import objectives, stages
 from relightify_jax.fitting.appearance import Appearance
 from relightify_jax.fitting.config import FitConfig
-from relightify_jax.fitting.crop import Crop, camera_in_photo, crop_around, cut_image, to_crop
+from relightify_jax.fitting.crop import camera_in_photo, crop_around, cut_image, to_crop
 from relightify_jax.fitting.diagnostics import diagnose, landmark_errors
 from relightify_jax.fitting.objectives import Geometry, LandmarkData, Parameters, PhotoData
 from relightify_jax.fitting.pose import initial_pose
