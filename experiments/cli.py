@@ -57,7 +57,7 @@ def use_compile_cache() -> bool:
     folder = home / "relightify_jax" / "compiled"
     is_first = not folder.exists()
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return is_first
 
