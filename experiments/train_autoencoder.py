@@ -28,19 +28,6 @@ from relightify_jax.train.checkpoints import Checkpoints
 from relightify_jax.train.state import TrainState, make_state
 from relightify_jax.train.writers import Writer
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/autoencoder.py", "Configuration, e.g. configs/autoencoder.py:cpu."
-)
-_DATA = flags.DEFINE_string("data", None, "Folder of the training records.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and results.")
-_MINUTES = flags.DEFINE_float("minutes", None, "Time limit over all sessions of this run.")
-_KIND = flags.DEFINE_enum(
-    "kind", "both", ["texture", "reflectance", "both"], "Which autoencoder to train."
-)
-_DISTRIBUTED = flags.DEFINE_enum(
-    "distributed", "auto", distributed.MODES, "How processes find each other."
-)
-
 _CODE_FACES = 256  # Faces that give the linear codes, a thousand patches each.
 
 
@@ -182,14 +169,30 @@ def _load(config: ConfigDict, data: str) -> tuple[np.ndarray, np.ndarray, MapSta
     return maps, validation, statistics
 
 
+def define_flags() -> None:
+    """Defines the options; not at import, where those of two programs would clash."""
+    config_flags.DEFINE_config_file(
+        "config", "configs/autoencoder.py", "Configuration, e.g. configs/autoencoder.py:cpu."
+    )
+    flags.DEFINE_string("data", None, "Folder of the training records.")
+    flags.DEFINE_string("workdir", None, "Folder for checkpoints and results.")
+    flags.DEFINE_float("minutes", None, "Time limit over all sessions of this run.")
+    flags.DEFINE_enum(
+        "kind", "both", ["texture", "reflectance", "both"], "Which autoencoder to train."
+    )
+    flags.DEFINE_enum("distributed", "auto", distributed.MODES, "How processes find each other.")
+
+
 def main(argv: Sequence[str]) -> None:
     """Entry point."""
     del argv
-    data = cli.require(_DATA.value, "data", "the folder that data_pipeline built")
-    workdir = cli.require(_WORKDIR.value, "workdir", "a folder for checkpoints and results")
-    distributed.initialize(_DISTRIBUTED.value)
-    train(_CONFIG.value, data, workdir, _MINUTES.value, _KIND.value)
+    options = flags.FLAGS
+    data = cli.require(options.data, "data", "the folder that data_pipeline built")
+    workdir = cli.require(options.workdir, "workdir", "a folder for checkpoints and results")
+    distributed.initialize(options.distributed)
+    train(options.config, data, workdir, options.minutes, options.kind)
 
 
 if __name__ == "__main__":
+    define_flags()
     cli.run(main)

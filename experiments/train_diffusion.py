@@ -33,20 +33,6 @@ from relightify_jax.train.checkpoints import Checkpoints
 from relightify_jax.train.state import TrainState, make_state
 from relightify_jax.train.writers import Writer
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/diffusion.py", "Configuration, e.g. configs/diffusion.py:cpu."
-)
-_DATA = flags.DEFINE_string("data", None, "Folder of the training records.")
-_AUTOENCODER = flags.DEFINE_string(
-    "autoencoder", None, "Workdir of train_autoencoder, or its autoencoder.npz."
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints and results.")
-_EXPORT = flags.DEFINE_string("export", None, "Also writes the prior to this file.")
-_MINUTES = flags.DEFINE_float("minutes", None, "Time limit over all sessions of this run.")
-_DISTRIBUTED = flags.DEFINE_enum(
-    "distributed", "auto", distributed.MODES, "How processes find each other."
-)
-
 
 def encode_split(codec: FaceCodec, data: str, split: str, cache: pathlib.Path) -> np.ndarray:
     """Latents (2 N, h, w, Z) of a split and its mirror images, float32.
@@ -180,15 +166,32 @@ def _load(
     return standardized[0], standardized[1][: config.train.evaluation_faces], statistics
 
 
+def define_flags() -> None:
+    """Defines the options; not at import, where those of two programs would clash."""
+    config_flags.DEFINE_config_file(
+        "config", "configs/diffusion.py", "Configuration, e.g. configs/diffusion.py:cpu."
+    )
+    flags.DEFINE_string("data", None, "Folder of the training records.")
+    flags.DEFINE_string(
+        "autoencoder", None, "Workdir of train_autoencoder, or its autoencoder.npz."
+    )
+    flags.DEFINE_string("workdir", None, "Folder for checkpoints and results.")
+    flags.DEFINE_string("export", None, "Also writes the prior to this file.")
+    flags.DEFINE_float("minutes", None, "Time limit over all sessions of this run.")
+    flags.DEFINE_enum("distributed", "auto", distributed.MODES, "How processes find each other.")
+
+
 def main(argv: Sequence[str]) -> None:
     """Entry point."""
     del argv
-    data = cli.require(_DATA.value, "data", "the folder that data_pipeline built")
-    autoencoder = cli.require(_AUTOENCODER.value, "autoencoder", "a trained autoencoder")
-    workdir = cli.require(_WORKDIR.value, "workdir", "a folder for checkpoints and results")
-    distributed.initialize(_DISTRIBUTED.value)
-    train(_CONFIG.value, data, autoencoder, workdir, _MINUTES.value, _EXPORT.value)
+    options = flags.FLAGS
+    data = cli.require(options.data, "data", "the folder that data_pipeline built")
+    autoencoder = cli.require(options.autoencoder, "autoencoder", "a trained autoencoder")
+    workdir = cli.require(options.workdir, "workdir", "a folder for checkpoints and results")
+    distributed.initialize(options.distributed)
+    train(options.config, data, autoencoder, workdir, options.minutes, options.export)
 
 
 if __name__ == "__main__":
+    define_flags()
     cli.run(main)

@@ -27,6 +27,7 @@ from relightify_jax.rendering.interpolate import compute_fragments, interpolate
 from relightify_jax.rendering.rasterize import rasterize
 
 _MAX_IDENTITY = 4.0  # Deviations; a box, far beyond any face.
+_MAX_LOG_FOCAL_CHANGE = 1.5  # In one solve.
 _PLAIN_SKIN = face_regions.CHEEKS + face_regions.NOSE
 # How far, in log colour, skin may be from the median of nose and cheeks: shadows change
 # its luminance much, its colour little; hair and background rarely keep to both.
@@ -88,13 +89,15 @@ def _bounds(parameters, is_free) -> solver.Bounds:
     geometry = parameters.geometry if isinstance(parameters, Parameters) else parameters
     lower = jax.tree.map(lambda x: jnp.full_like(x, -jnp.inf), parameters)
     upper = jax.tree.map(lambda x: jnp.full_like(x, jnp.inf), parameters)
+    # Far beyond what the prior allows; keeps a first step from running away.
+    reach = jnp.full_like(geometry.pose, jnp.inf).at[6].set(_MAX_LOG_FOCAL_CHANGE)
     box_low = Geometry(
-        jnp.full_like(geometry.pose, -jnp.inf),
+        geometry.pose - reach,
         jnp.full_like(geometry.identity, -_MAX_IDENTITY),
         jnp.zeros_like(geometry.expression),
     )
     box_high = Geometry(
-        jnp.full_like(geometry.pose, jnp.inf),
+        geometry.pose + reach,
         jnp.full_like(geometry.identity, _MAX_IDENTITY),
         jnp.ones_like(geometry.expression),
     )

@@ -169,7 +169,8 @@ def _build(path, mean, identity, expression, names, faces, uv, uv_faces) -> Morp
     whole = (
         (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
     )
-    part = _part_of_vertices(mean)[faces[:, 0]]
+    # A triangle that joins two regions belongs to the later one, as do its UVs.
+    part = _part_of_vertices(mean)[faces.max(axis=1)]
     order = np.flatnonzero(whole & (part >= 0))
     order = order[np.argsort(part[order], kind="stable")]
     faces, uv_faces, part = faces[order], uv_faces[order], part[order]
