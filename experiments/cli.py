@@ -83,12 +83,19 @@ def _parse(argv: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        _fail(f"{error}".replace("\n", " ") + " Run with --help to see all options.")
+        _fail(f"{_last_line(error)} Run with --help to see all options.")
     except (AttributeError, KeyError) as error:
         # ml_collections raises these bare for a key that the configuration lacks.
         _fail(f"The configuration has no such entry: {error}".replace("\n", " "))
     except (OSError, ValueError) as error:
         _fail(f"The configuration cannot be used: {error}".replace("\n", " "))
+
+
+def _last_line(error: Exception) -> str:
+    """The message alone: ml_collections puts a whole traceback before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = lines[-1].removeprefix("ValueError: ") if lines else type(error).__name__
+    return line if line.endswith(".") else line + "."
 
 
 def _fail(sentence: str) -> NoReturn:

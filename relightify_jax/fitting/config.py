@@ -27,8 +27,8 @@ class FitConfig(NamedTuple):
     focal_over_side: float = 1.4
     portrait_distance: float = 1.3  # Metres.
     focal_deviation: float = 0.2  # Of log focal length.
-    pose_steps: int = 12
-    geometry_steps: int = 30
+    landmark_steps: int = 15  # Of one solve: one for the pose, then these for all geometry.
+    geometry_solves: int = 2
 
     # Photometric refinement; 0 rounds turns it off.
     photometric_rounds: int = 2

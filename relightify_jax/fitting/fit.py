@@ -108,8 +108,27 @@ def fit_landmark_stage(
 
     Returns:
         The geometry, what it was fitted to (in the crop around the landmarks) and the
-        costs of the second solve, which never rise.
+        costs of the last solve, which never rise.
     """
+    geometry, data = _closed_form_start(model, prepared, pixels, shape, config)
+    loss = stages.loss_weights(config)
+
+    def solve(geometry, data, is_free):
+        return stages.fit_landmarks(
+            geometry, data, Geometry(*is_free), loss, num_steps=config.landmark_steps
+        )
+
+    geometry, costs = solve(geometry, data, _POSE_ONLY)
+    data = _distrust_hidden_landmarks(geometry, data, prepared)
+    for _ in range(config.geometry_solves):
+        geometry, costs = solve(geometry, data, _ALL)
+    return geometry, data, costs
+
+
+def _closed_form_start(
+    model, prepared: PreparedModel, pixels, shape, config: FitConfig
+) -> tuple[Geometry, LandmarkData]:
+    """The mean head in its weak-perspective pose, and the landmarks in their crop."""
     crop = crop_around(pixels, config.crop_margin, config.crop_size)
     spread = np.asarray(prepared.landmark_spread)
     metric = np.hypot(config.landmark_noise, config.landmark_spread_gain * spread)
@@ -141,16 +160,7 @@ def fit_landmark_stage(
         jnp.zeros(prepared.shape.identity.shape[0]),
         jnp.zeros(prepared.shape.expression.shape[0]),
     )
-    pose_only = Geometry(*_POSE_ONLY)
-    geometry, _ = stages.fit_landmarks(
-        geometry, data, pose_only, config=config, num_steps=config.pose_steps
-    )
-    data = _distrust_hidden_landmarks(geometry, data, prepared)
-    everything = Geometry(*_ALL)
-    geometry, costs = stages.fit_landmarks(
-        geometry, data, everything, config=config, num_steps=config.geometry_steps
-    )
-    return geometry, data, costs
+    return geometry, data
 
 
 def _distrust_hidden_landmarks(geometry, data: LandmarkData, prepared: PreparedModel):
@@ -166,40 +176,64 @@ def _distrust_hidden_landmarks(geometry, data: LandmarkData, prepared: PreparedM
 def _refine(geometry: Geometry, prepared, data: LandmarkData, image, inside, config: FitConfig):
     """Colour for fixed geometry, then everything, if the landmarks stay where they are."""
     image, inside = jnp.asarray(image), jnp.asarray(inside)
-    key = jax.random.key(config.seed)
 
     def evidence(geometry, step):
-        drawn = stages.draw_pixels(
-            geometry, prepared, data, image, inside, rng.stream(key, "pixels", step), config=config
-        )
-        return PhotoData(data, drawn)
+        key = rng.stream(jax.random.key(config.seed), "pixels", step)
+        return _draw_evidence(geometry, prepared, data, image, inside, key, config)
 
-    colors = Parameters(Geometry(*_NOTHING), Appearance(*_ALL[:2]))
-    everything = Parameters(Geometry(*_ALL), Appearance(*_ALL[:2]))
-    before = _median_error(geometry, prepared, data)
-    photo_data = evidence(geometry, 0)
-    seen = np.asarray(photo_data.pixels.valid) > 0
-    skin = np.asarray(photo_data.pixels.color)[seen]
-    skin_color = jnp.asarray(np.median(skin, axis=0)) if len(skin) else None
-    parameters = Parameters(geometry, looks.initial_appearance(skin_color))
+    def solve(parameters, evidence, is_free, relaxed=1.0):
+        loss = stages.loss_weights(config)
+        loss = loss._replace(photometric_cutoff=relaxed * config.photometric_cutoff)
+        mask = Parameters(Geometry(*is_free), Appearance(*_ALL[:2]))
+        steps = config.photometric_steps
+        return stages.fit_pixels(parameters, evidence, mask, loss, num_steps=steps)[0]
+
+    first = evidence(geometry, 0)
+    parameters = Parameters(geometry, _initial_appearance(first))
     for relaxed in (4.0, 1.0):  # From nearly quadratic to robust: a poor start is no outlier.
-        cutoff = relaxed * config.photometric_cutoff
-        parameters, _ = stages.fit_pixels(parameters, photo_data, colors, cutoff, config=config)
-    start, accepted = parameters, False
+        parameters = solve(parameters, first, _NOTHING, relaxed)
+    start = parameters
     for step in range(config.photometric_rounds):
-        photo_data = evidence(parameters.geometry, step + 1)
-        parameters, _ = stages.fit_pixels(parameters, photo_data, everything, cutoff, config=config)
+        drawn = evidence(parameters.geometry, step + 1)
+        parameters = solve(parameters, drawn, _ALL)
+    allowed = _median_error(geometry, prepared, data) + config.max_landmark_loss
     after = _median_error(parameters.geometry, prepared, data)
-    accepted = config.photometric_rounds > 0 and after <= before + config.max_landmark_loss
+    accepted = config.photometric_rounds > 0 and after <= allowed
     if not accepted:
         parameters = start
-    photo_data = evidence(parameters.geometry, config.photometric_rounds + 1)
-    residuals = objectives.photometric_residuals(parameters, photo_data)
-    valid = np.asarray(photo_data.pixels.valid) > 0
+    last = evidence(parameters.geometry, config.photometric_rounds + 1)
+    measured = _measure_colors(parameters, last, config)
+    return parameters, {"photometric_accepted": bool(accepted), **measured}
+
+
+def _draw_evidence(geometry, prepared, data, image, inside, key, config) -> PhotoData:
+    drawn = stages.draw_pixels(
+        geometry,
+        prepared,
+        data,
+        image,
+        inside,
+        key,
+        config.photometric_deviation,
+        num_pixels=config.num_pixels,
+    )
+    return PhotoData(data, drawn)
+
+
+def _initial_appearance(evidence: PhotoData) -> Appearance:
+    """The prior's light on the median colour of the skin that is seen, if any is."""
+    seen = np.asarray(evidence.pixels.valid) > 0
+    colors = np.asarray(evidence.pixels.color)[seen]
+    return looks.initial_appearance(jnp.asarray(np.median(colors, axis=0)) if len(colors) else None)
+
+
+def _measure_colors(parameters: Parameters, evidence: PhotoData, config: FitConfig):
+    """How far rendered and photographed colours differ, of the median skin colour."""
+    residuals = objectives.photometric_residuals(parameters, evidence)
+    valid = np.asarray(evidence.pixels.valid) > 0
     size = np.abs(np.asarray(residuals).reshape(-1, 3)).mean(axis=-1)
     relative = size[valid] * config.photometric_deviation
-    return parameters, {
-        "photometric_accepted": bool(accepted),
+    return {
         "photometric_residual": float(np.median(relative)) if valid.any() else float("nan"),
         "compared_pixels": int(valid.sum()),
     }

@@ -89,21 +89,25 @@ def minimize(
         weighted = jacobian * influence
         return matmul(weighted, jacobian.T), matmul(weighted, residuals)
 
-    def step(state, _):
-        theta, cost, normal, gradient, damping = state
+    def step(state: Any, _: Any) -> tuple[Any, jax.Array]:
+        theta, cost, normal, gradient, damping, moved = state
+        # After a refused trial the last derivatives still hold.
+        normal, gradient = lax.cond(moved, linearize, lambda _: (normal, gradient), theta)
         candidate = _trial(theta, normal, gradient, damping, bounds)
         new_cost = robust_cost(residual_fn(candidate, data), loss)
         taken = new_cost < cost  # False for NaN.
         theta = jnp.where(taken, candidate, theta)
         cost = jnp.where(taken, new_cost, cost)
-        normal, gradient = lax.cond(taken, linearize, lambda _: (normal, gradient), theta)
-        damping = jnp.clip(damping * jnp.where(taken, _EASE, _TIGHTEN), _MIN_DAMPING, _MAX_DAMPING)
-        return (theta, cost, normal, gradient, damping), cost
+        factor = jnp.where(taken, _EASE, _TIGHTEN)
+        damping = jnp.clip(damping * factor, _MIN_DAMPING, _MAX_DAMPING)
+        return (theta, cost, normal, gradient, damping, taken), cost
 
     cost = robust_cost(residual_fn(theta, data), loss)
-    start = (theta, cost, *linearize(theta), jnp.asarray(damping, theta.dtype))
-    (theta, *_), costs = lax.scan(step, start, length=num_steps)
-    return Solution(theta, jnp.concatenate([cost[None], costs]))
+    size, dtype = theta.shape[0], theta.dtype
+    nothing = jnp.zeros((size, size), dtype), jnp.zeros(size, dtype)
+    start = (theta, cost, *nothing, jnp.asarray(damping, dtype), jnp.asarray(True))
+    last, costs = lax.scan(step, start, length=num_steps)
+    return Solution(last[0], jnp.concatenate([cost[None], costs]))
 
 
 def _forward_jacobian(residual_fn, theta, data) -> tuple[jax.Array, jax.Array]:

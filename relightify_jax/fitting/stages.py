@@ -109,13 +109,27 @@ def _bounds(parameters, is_free) -> solver.Bounds:
     return solver.Bounds(*(ravel_pytree(tree)[0] for tree in (lower, upper, free)))
 
 
-@functools.partial(jax.jit, static_argnames=("config", "num_steps"))
+class LossWeights(NamedTuple):
+    """Traced numbers, so that another setting compiles nothing anew; see `FitConfig`."""
+
+    landmark_weight: jax.Array | float
+    landmark_cutoff: jax.Array | float
+    photometric_weight: jax.Array | float
+    photometric_cutoff: jax.Array | float
+
+
+def loss_weights(config: FitConfig) -> LossWeights:
+    """The settings that the solves need."""
+    return LossWeights(*(getattr(config, name) for name in LossWeights._fields))
+
+
+@functools.partial(jax.jit, static_argnames=("num_steps",))
 def fit_landmarks(
     geometry: Geometry,
     data: LandmarkData,
     is_free: Geometry,
+    weights: LossWeights,
     *,
-    config: FitConfig,
     num_steps: int,
 ) -> tuple[Geometry, jax.Array]:
     """Levenberg-Marquardt on the landmarks and the priors.
@@ -124,7 +138,7 @@ def fit_landmarks(
         geometry: Start.
         data: Landmarks and priors.
         is_free: Scalar bools: what may move.
-        config: Settings.
+        weights: Of the landmarks.
         num_steps: Trials.
 
     Returns:
@@ -141,17 +155,17 @@ def fit_landmarks(
             ]
         )
 
-    loss = _concatenate_losses(_landmark_losses(geometry, data, config))
+    loss = _concatenate_losses(_landmark_losses(geometry, data, weights))
     bounds = _bounds(geometry, is_free)
     solution = solver.minimize(residual_fn, theta, data, loss, bounds, num_steps=num_steps)
     return unravel(solution.theta), solution.costs
 
 
-def _landmark_losses(geometry: Geometry, data: LandmarkData, config: FitConfig):
+def _landmark_losses(geometry: Geometry, data: LandmarkData, weights: LossWeights):
     """(count, weight, cutoff) of the landmark block and the prior block."""
     num_priors = geometry.identity.size + geometry.expression.size + 1
     return [
-        (2 * data.pixels.shape[0], config.landmark_weight, config.landmark_cutoff),
+        (2 * data.pixels.shape[0], weights.landmark_weight, weights.landmark_cutoff),
         (num_priors, 1.0, jnp.inf),
     ]
 
@@ -163,7 +177,7 @@ def _concatenate_losses(blocks) -> solver.Loss:
     )
 
 
-@functools.partial(jax.jit, static_argnames=("config",))
+@functools.partial(jax.jit, static_argnames=("num_pixels",))
 def draw_pixels(
     geometry: Geometry,
     prepared: PreparedModel,
@@ -171,8 +185,9 @@ def draw_pixels(
     image: jax.Array,
     usable: jax.Array,
     key: jax.Array,
+    deviation: jax.Array | float,
     *,
-    config: FitConfig,
+    num_pixels: int,
 ) -> PixelData:
     """Draws visible, comparable pixels for the current geometry.
 
@@ -183,7 +198,8 @@ def draw_pixels(
         image: (S, S, 3) crop.
         usable: (S, S) bool: inside the photograph.
         key: Random key, consumed.
-        config: Settings.
+        deviation: () expected error of colour, of the median skin colour.
+        num_pixels: How many; fewer are valid if fewer are visible.
     """
     faces = prepared.shape.faces
     points = objectives.evaluate_shape(prepared.shape, geometry)
@@ -203,11 +219,11 @@ def draw_pixels(
     seen &= _looks_like_skin(image, seen & plain)
     seen = seen.reshape(-1)
     noise = jax.random.uniform(key, seen.shape)
-    chosen = lax.top_k(jnp.where(seen, noise, -1.0), config.num_pixels)[1]
+    chosen = lax.top_k(jnp.where(seen, noise, -1.0), num_pixels)[1]
     valid = seen[chosen].astype(jnp.float32)
     color = image.reshape(-1, 3)[chosen]
     median = _median_where(jnp.mean(color, axis=-1), valid > 0)
-    deviation = config.photometric_deviation * jnp.maximum(median, 0.01)
+    deviation = deviation * jnp.maximum(median, 0.01)
     face = face.reshape(-1)[chosen]
     bary = fragments.bary.reshape(-1, 3)[chosen]
     smooth = normalize(jnp.sum(normals[faces[face]] * bary[..., None], axis=1))
@@ -248,14 +264,14 @@ def _looks_like_skin(image: jax.Array, reference: jax.Array) -> jax.Array:
     return in_range & (jnp.abs(luminance[..., 0]) < _LUMINANCE_REACH) & (chroma < _CHROMA_REACH)
 
 
-@functools.partial(jax.jit, static_argnames=("config",))
+@functools.partial(jax.jit, static_argnames=("num_steps",))
 def fit_pixels(
     parameters: Parameters,
     data: PhotoData,
     is_free: Parameters,
-    cutoff: jax.Array | float,
+    weights: LossWeights,
     *,
-    config: FitConfig,
+    num_steps: int,
 ) -> tuple[Parameters, jax.Array]:
     """Levenberg-Marquardt on landmarks, pixels and all priors, for fixed visibility.
 
@@ -263,20 +279,20 @@ def fit_pixels(
         parameters: Start.
         data: The photograph's evidence.
         is_free: Scalar bools: what may move.
-        cutoff: () robust scale of the colours, in their deviations.
-        config: Settings.
+        weights: Of landmarks and pixels.
+        num_steps: Trials.
 
     Returns:
-        The parameters and the costs (config.photometric_steps + 1,).
+        The parameters and the costs (num_steps + 1,).
     """
     theta, unravel = ravel_pytree(parameters)
     count = jnp.maximum(jnp.sum(data.pixels.valid), 1.0)
     # Divided by what is visible: a sum would pay for shrinking the face.
-    weight = config.photometric_weight / (3.0 * count)
+    weight = weights.photometric_weight / (3.0 * count)
     loss = _concatenate_losses(
         [
-            *_landmark_losses(parameters.geometry, data.landmarks, config),
-            (3 * data.pixels.color.shape[0], weight, cutoff),
+            *_landmark_losses(parameters.geometry, data.landmarks, weights),
+            (3 * data.pixels.color.shape[0], weight, weights.photometric_cutoff),
             (looks.appearance_residuals(parameters.appearance).size, 1.0, jnp.inf),
         ]
     )
@@ -286,7 +302,7 @@ def fit_pixels(
         data,
         loss,
         _bounds(parameters, is_free),
-        num_steps=config.photometric_steps,
+        num_steps=num_steps,
         jacobian_fn=lambda theta, data: objectives.joint_jacobian(unravel(theta), data),
     )
     return unravel(solution.theta), solution.costs
