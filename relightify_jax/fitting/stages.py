@@ -206,7 +206,7 @@ def draw_pixels(
     camera = objectives.fitted_camera(geometry, data)
     xy, depth = project(camera, points)
     size = image.shape[0]
-    visibility = rasterize(xy, depth, faces, height=size, width=size)
+    visibility = rasterize(xy, depth, faces, height=size, width=size, clip=False)
     fragments = compute_fragments(xy, depth, faces, visibility)
     to_eye = normalize(camera_position(camera) - points)
     normals = vertex_normals(points, faces)

@@ -156,7 +156,7 @@ def _is_clear(camera, scale, points, faces, face_part, pixels, depth, cosine, li
     factor = size / limit  # z-buffer pixels per canvas pixel.
     zoomed = scale_image(camera, factor)
     xy, vertex_depth = project(zoomed, points)
-    visibility = rasterize(xy, vertex_depth, faces, height=size, width=size)
+    visibility = rasterize(xy, vertex_depth, faces, height=size, width=size, clip=False)
     inverse = compute_fragments(xy, vertex_depth, faces, visibility).inverse_depth
     opening = (visibility.face >= 0) & (
         face_part[jnp.maximum(visibility.face, 0)] >= _FIRST_OPENING

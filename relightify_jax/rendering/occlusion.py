@@ -9,6 +9,8 @@ edge of a shadow that wide.
 
 import functools
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +19,19 @@ from jax import lax
 
 from relightify_jax.core.numerics import matmul, normalize
 from relightify_jax.geometry.mesh import vertex_normals
-from relightify_jax.rendering.lighting import sh_basis
+from relightify_jax.rendering.lighting import sh_basis, shade_sh
 from relightify_jax.rendering.rasterize import rasterize_depth
 
-_BIAS_PIXELS = 0.5
+BIAS_PIXELS = 0.5
+_CHUNK = 16  # Directions whose visibility is held at once by `compute_occlusion`.
+
+
+class Occlusion(NamedTuple):
+    """What places on a surface see of their surroundings, past the mesh."""
+
+    transfer: jax.Array  # (..., (order + 1)^2); irradiance / pi is `transfer @ light.sh`.
+    openness: jax.Array  # (...,) ambient occlusion: cosine-weighted share of the sky, 1 = open.
+    bent_normal: jax.Array  # (..., 3) unit, cosine-weighted mean of the open directions.
 
 
 def fibonacci_directions(num: int) -> np.ndarray:
@@ -59,17 +70,91 @@ def directional_visibility(
     Returns:
         (N, ...) float32 in [0, 1]; above 0.5 = visible. No gradient.
     """
+    look = _observer(points, faces, query_points, query_normals, size, blur)
+    return lax.map(look, directions).reshape(-1, *query_points.shape[:-1])
+
+
+@functools.partial(jax.jit, static_argnames=("order", "size", "blur"))
+def compute_occlusion(
+    points: jax.Array,
+    faces: jax.Array,
+    query_points: jax.Array,
+    query_normals: jax.Array,
+    directions: jax.Array,
+    *,
+    order: int = 4,
+    size: int = 256,
+    blur: int = 1,
+) -> Occlusion:
+    """Transfer vectors, ambient occlusion and bent normals in one pass over the directions.
+
+    The same numbers as `sh_transfer` and `ambient_occlusion` of `directional_visibility`,
+    without ever holding a visibility per direction and place: memory is that of the
+    result and of a few buffers, so the places may be the texels of a map.
+
+    Args:
+        points: (V, 3) metres, the mesh.
+        faces: (F, 3) int32; both sides hide.
+        query_points: (..., 3) on the surface: vertices, texels, pixels.
+        query_normals: (..., 3) unit outward.
+        directions: (N, 3) unit, evenly spread over the sphere, e.g. 256 of
+            `fibonacci_directions`; a multiple of 16 is fastest.
+        order: Of the spherical harmonics, 0 to 4.
+        size: Side of the depth buffers in pixels.
+        blur: See `directional_visibility`.
+
+    Returns:
+        `Occlusion` of shape `query_points.shape[:-1]`. Visibility has no gradient; the
+        cosine has one in `query_normals`.
+    """
+    shape = query_points.shape[:-1]
+    normals = query_normals.reshape(-1, 3)
+    look = _observer(points, faces, query_points, query_normals, size, blur)
+    chunk = max(n for n in range(1, _CHUNK + 1) if directions.shape[0] % n == 0)
+    # One product with the columns SH, direction and 1 gives all three results.
+    columns = jnp.concatenate(
+        [sh_basis(directions, order), directions, jnp.ones_like(directions[:, :1])], axis=-1
+    )
+
+    def add_chunk(totals, inputs):
+        seen, unshadowed = totals
+        chunk_directions, chunk_columns = inputs
+        cosine = jnp.maximum(matmul(normals, chunk_directions.T), 0.0)
+        lit = cosine * lax.map(look, chunk_directions).T
+        return (seen + matmul(lit, chunk_columns), unshadowed + jnp.sum(cosine, axis=-1)), None
+
+    totals = jnp.zeros((normals.shape[0], columns.shape[1])), jnp.zeros(normals.shape[0])
+    chunks = directions.reshape(-1, chunk, 3), columns.reshape(-1, chunk, columns.shape[1])
+    (seen, unshadowed), _ = lax.scan(add_chunk, totals, chunks)
+    seen = seen / jnp.maximum(unshadowed, 1e-6)[:, None]
+    # A place that sees nothing has no open direction; its normal is as good as any.
+    bent_normal = normalize(seen[:, -4:-1] + 1e-4 * normals)
+    return Occlusion(
+        seen[:, :-4].reshape(*shape, -1),
+        seen[:, -1].reshape(shape),
+        bent_normal.reshape(*shape, 3),
+    )
+
+
+def _observer(
+    points: jax.Array,
+    faces: jax.Array,
+    query_points: jax.Array,
+    query_normals: jax.Array,
+    size: int,
+    blur: int,
+) -> Callable[[jax.Array], jax.Array]:
+    """The visibility (Q,) of the flattened query along one direction (3,), as a function."""
     low, high = points.min(axis=0), points.max(axis=0)
     center = (low + high) / 2
     radius = jnp.sqrt(jnp.max(jnp.sum((points - center) ** 2, axis=-1)) + 1e-20)
-    offset = blur / 2 + 1.0
+    offset = normal_offset(blur)
     scale = (size / 2 - offset - blur) / radius  # Pixels per metre.
-    shape = query_points.shape[:-1]
     query = ((query_points - center) * scale + offset * query_normals).reshape(-1, 3)
     scaled, query = lax.stop_gradient(((points - center) * scale, query))
 
     def look(direction):
-        frame = _frame_of(direction)
+        frame = frame_of(direction)
         seen, place = matmul(scaled, frame.T), matmul(query, frame.T)
         # 1 / depth is what the rasterizer interpolates linearly on screen, which for a
         # parallel projection is the height towards the light.
@@ -77,14 +162,19 @@ def directional_visibility(
         buffer = rasterize_depth(
             _to_pixels(seen, size), 1 / inverse_depth, faces, height=size, width=size
         )
-        threshold = 1.5 + (place[:, 2] + _BIAS_PIXELS) / size
-        return _compare(buffer, _to_pixels(place, size), threshold, blur)
+        threshold = 1.5 + (place[:, 2] + BIAS_PIXELS) / size
+        return compare_depth(buffer, _to_pixels(place, size), threshold, blur)
 
-    return lax.map(look, directions).reshape(-1, *shape)
+    return look
 
 
-def _frame_of(direction):
-    """Rows right, up, towards the viewer (3, 3) of a view along -`direction`."""
+def normal_offset(blur: int) -> float:
+    """Pixels to push a point out for a comparison `blur` pixels wide; see the module."""
+    return blur / 2 + 1.0
+
+
+def frame_of(direction: jax.Array) -> jax.Array:
+    """Rows right, up, towards the viewer (3, 3) of a view along -`direction` (3,)."""
     helper = jnp.where(jnp.abs(direction[1]) < 0.9, jnp.array([0.0, 1, 0]), jnp.array([0.0, 0, 1]))
     right = normalize(jnp.cross(helper, direction))
     return jnp.stack([right, jnp.cross(direction, right), direction])
@@ -94,8 +184,15 @@ def _to_pixels(seen, size):
     return size / 2 + seen[:, :2] * jnp.array([1.0, -1.0])
 
 
-def _compare(buffer, xy, threshold, blur):
-    """Share (Q,) of the `blur` pixels wide square round xy (Q, 2) with `buffer <= threshold`."""
+def compare_depth(buffer: jax.Array, xy: jax.Array, threshold: jax.Array, blur: int) -> jax.Array:
+    """Share (Q,) of the `blur` pixels wide square round xy with `buffer <= threshold`.
+
+    Args:
+        buffer: (S, S) inverse depth.
+        xy: (Q, 2) pixels.
+        threshold: (Q,) inverse depth.
+        blur: Pixels, at least 1.
+    """
     size = buffer.shape[0]
     low = jnp.floor(xy - blur / 2)
     fraction = xy - blur / 2 - low
@@ -122,18 +219,52 @@ def ambient_occlusion(
         directions: (N, 3), spread over the sphere.
         visibility: (N, V) from `directional_visibility` at the vertices.
     """
-    cosine = jnp.maximum(matmul(directions, normals.T), 0.0)
-    return jnp.sum(cosine * visibility, axis=0) / jnp.maximum(jnp.sum(cosine, axis=0), 1e-6)
+    return jnp.sum(_cosine_weights(normals, directions) * visibility, axis=0)
 
 
-def sh_transfer(normals: jax.Array, directions: jax.Array, visibility: jax.Array) -> jax.Array:
-    """Transfer vectors (V, 9): shadowed irradiance / pi is `transfer @ light.sh`.
+def sh_transfer(
+    normals: jax.Array, directions: jax.Array, visibility: jax.Array, order: int = 2
+) -> jax.Array:
+    """Transfer vectors (V, (order + 1)^2): shadowed irradiance / pi is `transfer @ light.sh`.
 
     Precomputed radiance transfer (Sloan et al. 2002) for a Lambert surface without
-    bounces, by averaging over `directions`; arguments as in `ambient_occlusion`.
+    bounces, by averaging over `directions`, so that uniform light arrives with the
+    ambient occlusion exactly. Other arguments as in `ambient_occlusion`.
     """
-    cosine = jnp.maximum(matmul(directions, normals.T), 0.0) * visibility
-    return matmul(cosine.T, sh_basis(directions)) * (4 / directions.shape[0])
+    lit = _cosine_weights(normals, directions) * visibility
+    return matmul(lit.T, sh_basis(directions, order))
+
+
+def shadowed_irradiance(
+    transfer: jax.Array, sh: jax.Array, normals: jax.Array, detail: jax.Array
+) -> jax.Array:
+    """Irradiance / pi (..., 3) of surrounding light, for normals with detail.
+
+    Transfer vectors know the smooth surface only. What the detail would change on an open
+    surface is added, scaled by the ambient occlusion: exact where nothing hides the sky or
+    where there is no detail, first order between.
+
+    Args:
+        transfer: (..., K or more) computed with `normals`.
+        sh: (K, 3) radiance coefficients.
+        normals: (..., 3) unit, of the smooth surface.
+        detail: (..., 3) unit, e.g. from a normal map.
+
+    Raises:
+        ValueError: If `transfer` is of a lower order than `sh`.
+    """
+    num = sh.shape[0]
+    if transfer.shape[-1] < num:
+        raise ValueError(f"Transfer of {transfer.shape[-1]} coefficients for a light of {num}.")
+    openness = math.sqrt(4 * math.pi) * transfer[..., :1]  # The response to uniform light.
+    relief = shade_sh(detail, sh) - shade_sh(normals, sh)
+    return matmul(transfer[..., :num], sh) + openness * relief
+
+
+def _cosine_weights(normals, directions):
+    """Clamped cosines (N, V), divided by their sum over the directions."""
+    cosine = jnp.maximum(matmul(directions, normals.T), 0.0)
+    return cosine / jnp.maximum(jnp.sum(cosine, axis=0), 1e-6)
 
 
 @functools.partial(jax.jit, static_argnames=("num_directions", "size"))

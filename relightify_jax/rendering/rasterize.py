@@ -1,11 +1,11 @@
 """Visibility: which triangle is seen at each pixel centre. Integers, no gradient.
 
-The design: every triangle's bounding box is cut into patches of K x K pixels, the list of
-patches is drawn in chunks of a static length, and a chunk is drawn by two scatters (largest
-1/z, then lowest triangle index among those that reach it). Coverage is decided in exact
-fixed-point integers with the top-left rule, so neighbouring triangles never both own a
-pixel and never leave a hole; max and min do not depend on order, so the result is the same
-on every device. Everything differentiable is recomputed by `interpolate`.
+The design: every triangle's bounding box is cut into patches of K x K pixels, and the list
+of patches is drawn in chunks of a static length: largest 1/z first, then lowest triangle
+index among those that reach it. Coverage is decided in exact fixed-point integers with the
+top-left rule, so neighbouring triangles never both own a pixel and never leave a hole; max
+and min do not depend on order, so the result is the same on every device. Everything
+differentiable is recomputed by `interpolate`.
 
 Pixel centres lie at +0.5, row 0 is the top. Vertices are snapped to 1/64 pixel.
 """
@@ -15,19 +15,24 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-_SUBPIXEL_BITS = 6
-_ONE = 1 << _SUBPIXEL_BITS  # One pixel in fixed point.
-_HALF = _ONE // 2
-_LIMB_BITS = 10
-_LIMB = 1 << _LIMB_BITS
-# Vertices further from the image's centre are dropped with their triangles; with images up
-# to this size every difference stays below 2^19, which the two-limb products need.
-GUARD_PIXELS = 4096
-_MAX_PATCHES = 1 << 30
+from relightify_jax.rendering.clip import PIECES, clip_triangles
+from relightify_jax.rendering.fixed_point import (
+    GUARD_PIXELS,
+    set_up_triangles,
+    within_guard,
+)
+from relightify_jax.rendering.patches import DrawOptions, crop, draw_triangles, empty_buffers
 
 Cull = Literal["none", "back", "front"]
+Mode = Literal["auto", "scatter", "sort"]
+
+_CLIP_BATCH = 256
+# Patches drawn at once: what a core's cache holds, or enough to fill an accelerator.
+_CPU_CHUNK = 1 << 12
+_DEVICE_CHUNK = 1 << 17
 
 
 class Visibility(NamedTuple):
@@ -37,14 +42,13 @@ class Visibility(NamedTuple):
     overflow: jax.Array  # () bool: triangles were left out because of `max_patches`.
 
 
-class _Triangles(NamedTuple):
-    """Triangles in fixed point, turned clockwise on screen (positive area, y down)."""
+class _Options(NamedTuple):
+    """What is fixed at compile time."""
 
-    corners: jax.Array  # (F, 3, 2) int32.
-    scaled_inverse_depth: jax.Array  # (F, 3) float32: 1/z over twice the fixed-point area.
-    origin: jax.Array  # (F, 2) int32: first pixel x, y of the bounding box.
-    columns: jax.Array  # (F,) int32: patches per row of the bounding box.
-    ends: jax.Array  # (F,) int32: patches of this and all earlier triangles.
+    max_patches: int | None
+    cull: Cull
+    clip: bool
+    draw: DrawOptions
 
 
 def rasterize(
@@ -58,12 +62,14 @@ def rasterize(
     max_patches: int | None = None,
     cull: Cull = "none",
     near: float | jax.Array = 1e-3,
+    clip: bool = True,
+    mode: Mode = "auto",
 ) -> Visibility:
     """Finds the nearest triangle at every pixel centre.
 
-    A triangle is dropped if it has no area or a vertex that is not finite, not beyond
-    `near`, or more than `GUARD_PIXELS` from the image's centre. Equally near triangles:
-    the lowest index wins.
+    A triangle is left out if it has no area, a vertex that is not finite or an index that
+    no vertex has. Equally near triangles: the lowest index wins. Composes with `jit`,
+    `vmap` and `lax.map`; on a CPU `lax.map` is the faster way to draw a batch.
 
     Args:
         xy: (V, 2) float32 pixels, y down.
@@ -75,15 +81,25 @@ def rasterize(
         max_patches: Limit on the work, for bounded time; None draws everything.
         cull: "back" drops back-facing triangles, "front" front-facing ones.
         near: Smallest depth that is drawn.
+        clip: Whether triangles that reach behind `near`, or more than `GUARD_PIXELS` from
+            the image's centre, are cut; else they are left out, which compiles faster. Cut
+            triangles need the pixels of vertices behind the camera as
+            `camera.project` gives them.
+        mode: How pixels are resolved: "scatter", or "sort" for devices where scatters are
+            slow, with identical result; "auto" sorts on a TPU.
 
     Returns:
         `Visibility`; `overflow` is always False unless `max_patches` is given (or a scene
         has more than 2^30 patches).
 
     Raises:
-        ValueError: If the image is too large, `patch` or `cull` is not allowed.
+        ValueError: If shapes do not fit, an option is not allowed, or (for NumPy arrays,
+            whose values are known) an index is out of range.
     """
-    face, _, overflow = _draw(xy, depth, faces, near, height, width, patch, max_patches, cull)
+    check_triangles(xy, depth, faces)
+    options = _check_options(height, width, patch, max_patches, cull, clip, mode)
+    buffers, overflow = _draw(xy, depth, faces, near, options)
+    face = crop(buffers.face, options.draw)
     return Visibility(jnp.where(face == faces.shape[0], -1, face), overflow)
 
 
@@ -97,172 +113,105 @@ def rasterize_depth(
     patch: int = 4,
     cull: Cull = "none",
     near: float | jax.Array = 1e-3,
+    clip: bool = True,
+    mode: Mode = "auto",
 ) -> jax.Array:
     """Inverse depth (H, W) of the nearest triangle, 0 where there is none; see `rasterize`."""
-    return _draw(xy, depth, faces, near, height, width, patch, None, cull)[1]
+    check_triangles(xy, depth, faces)
+    options = _check_options(height, width, patch, None, cull, clip, mode)
+    return crop(_draw(xy, depth, faces, near, options)[0].inverse_depth, options.draw)
 
 
-@functools.partial(jax.jit, static_argnames=("height", "width", "patch", "max_patches", "cull"))
-def _draw(xy, depth, faces, near, height, width, patch, max_patches, cull):
-    """Returns triangle index (H, W), F where none; inverse depth (H, W); overflow ()."""
-    if max(height, width) > GUARD_PIXELS:
-        raise ValueError(f"Images up to {GUARD_PIXELS} pixels a side, got {height} x {width}.")
+def check_triangles(xy: jax.Array, depth: jax.Array, faces: jax.Array) -> None:
+    """Raises ValueError where triangles and vertices do not fit, as far as it is known."""
+    if xy.ndim != 2 or xy.shape[1] != 2 or depth.shape != xy.shape[:1]:
+        raise ValueError(f"Expected xy (V, 2) and depth (V,), got {xy.shape} and {depth.shape}.")
+    if faces.ndim != 2 or faces.shape[1] != 3 or not jnp.issubdtype(faces.dtype, jnp.integer):
+        raise ValueError(f"Expected integer faces (F, 3), got {faces.dtype} {faces.shape}.")
+    if isinstance(faces, np.ndarray) and faces.size:
+        low, high, num = int(faces.min()), int(faces.max()), xy.shape[0]
+        if low < 0 or high >= num:
+            raise ValueError(f"Faces name vertices {low} to {high}, but there are {num}.")
+
+
+def _check_options(height, width, patch, max_patches, cull, clip, mode) -> _Options:
+    if not (0 < height <= GUARD_PIXELS and 0 < width <= GUARD_PIXELS):
+        raise ValueError(f"Images of 1 to {GUARD_PIXELS} pixels a side, got {height} x {width}.")
     if not 1 <= patch <= 8:  # Edge increments inside a larger patch overflow int32.
         raise ValueError(f"patch must be 1 to 8, got {patch}.")
-    xy, depth = lax.stop_gradient((xy, depth))
-    num_faces, num_pixels = faces.shape[0], height * width
-    limit = _MAX_PATCHES if max_patches is None else min(max_patches, _MAX_PATCHES)
-    triangles, overflow = _set_up(xy, depth, faces, near, height, width, patch, limit, cull)
-    chunk = min(num_pixels // patch**2 + num_faces // 4 + 64, 1 << 17)
-
-    def draw_chunk(state):
-        """Draws the patches at hand and fetches the next ones."""
-        first, (index, pixel, value), buffer, face = state
-        nearer = buffer.at[pixel].max(value, mode="drop")
-        face = jnp.where(nearer > buffer, num_faces, face)
-        wins = value >= nearer.at[pixel].get(mode="fill", fill_value=jnp.inf)
-        face = face.at[pixel].min(jnp.where(wins, index, num_faces), mode="drop")
-        patches = _cover_patches(triangles, first, chunk, height, width, patch)
-        return first + chunk, patches, nearer, face
-
-    # Patches travel in the loop's state because that stores them: XLA otherwise recomputes
-    # `value` inside both scatters, where it may round differently (also past an
-    # optimization_barrier, on the CPU), and pixels find no winner.
-    nothing = jnp.full((chunk, patch, patch), num_pixels, jnp.int32)
-    patches = (nothing, nothing, jnp.zeros(nothing.shape, jnp.float32))
-    buffer = jnp.zeros(num_pixels, jnp.float32)
-    face = jnp.full(num_pixels, num_faces, jnp.int32)
-    if num_faces:
-        num_steps = (triangles.ends[-1] + chunk - 1) // chunk + 1
-        _, _, buffer, face = lax.while_loop(
-            lambda state: state[0] < num_steps * chunk,
-            draw_chunk,
-            (jnp.int32(0), patches, buffer, face),
-        )
-    shape = height, width
-    return face.reshape(shape), buffer.reshape(shape), overflow
-
-
-def _dot2(a, x, b, y):
-    """a x + b y exactly for arguments below 2^19, as (high, low): high 2^10 + low."""
-    low = (a & (_LIMB - 1)) * x + (b & (_LIMB - 1)) * y
-    high = (a >> _LIMB_BITS) * x + (b >> _LIMB_BITS) * y + (low >> _LIMB_BITS)
-    return high, low & (_LIMB - 1)
-
-
-def _saturate(high, low):
-    """The two-limb number as int32, exact below 2^29, else +-2^30 with the right sign."""
-    fits = jnp.abs(high) < (1 << 19)
-    return jnp.where(fits, high * _LIMB + low, jnp.where(high < 0, -(1 << 30), 1 << 30))
-
-
-def _to_float(high, low):
-    return high.astype(jnp.float32) * float(_LIMB) + low.astype(jnp.float32)
-
-
-def _set_up(xy, depth, faces, near, height, width, patch, limit, cull):
-    """Fixed-point triangles and the number of patches of each; overflow ()."""
-    center = jnp.array([width / 2, height / 2], jnp.float32)
-    in_range = jnp.all(jnp.abs(xy - center) < GUARD_PIXELS, axis=-1)  # False for NaN.
-    usable = in_range & jnp.isfinite(depth) & (depth > near)
-    fixed = jnp.round(jnp.where(usable[:, None], xy, 0.0).astype(jnp.float32) * _ONE)
-    inverse = 1.0 / jnp.where(usable, depth, 1.0).astype(jnp.float32)
-    corners = fixed.astype(jnp.int32)[faces]
-    inverse = inverse[faces]
-
-    edge1, edge2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    high, low = _dot2(edge1[:, 0], edge2[:, 1], -edge1[:, 1], edge2[:, 0])
-    clockwise = (high > 0) | ((high == 0) & (low > 0))  # On screen; back-facing, as y is down.
-    drawn = usable[faces].all(axis=-1) & ((high != 0) | (low != 0))
-    if cull == "back":
-        drawn &= ~clockwise
-    elif cull == "front":
-        drawn &= clockwise
-    elif cull != "none":
+    if cull not in ("none", "back", "front"):
         raise ValueError(f"cull must be 'none', 'back' or 'front', got {cull!r}.")
-    corners = jnp.where(clockwise[:, None, None], corners, corners[:, jnp.array([0, 2, 1])])
-    inverse = jnp.where(clockwise[:, None], inverse, inverse[:, jnp.array([0, 2, 1])])
-    area = jnp.where(drawn, jnp.abs(_to_float(high, low)), 1.0)
-
-    # Pixels whose centres lie in the bounding box; most small triangles have none.
-    limits = jnp.array([width, height], jnp.int32)
-    first = jnp.clip((corners.min(axis=1) + _HALF - 1) >> _SUBPIXEL_BITS, 0, limits)
-    last = jnp.clip((corners.max(axis=1) - _HALF) >> _SUBPIXEL_BITS, -1, limits - 1)
-    patches = (jnp.maximum(last - first + 1, 0) + patch - 1) // patch
-    count = jnp.where(drawn, patches[:, 0] * patches[:, 1], 0)
-    # In float32 the running sum cannot wrap round; it is exact for small limits.
-    fits = jnp.cumsum(count.astype(jnp.float32)) <= limit
-    ends = jnp.cumsum(jnp.where(fits, count, 0))
-    columns = jnp.maximum(patches[:, 0], 1)
-    triangles = _Triangles(corners, inverse / area[:, None], first, columns, ends)
-    return triangles, ~jnp.all(fits)
+    backend = jax.default_backend()
+    if mode == "auto":
+        mode = "sort" if backend == "tpu" else "scatter"
+    elif mode not in ("scatter", "sort"):
+        raise ValueError(f"mode must be 'auto', 'scatter' or 'sort', got {mode!r}.")
+    chunk = _CPU_CHUNK if backend == "cpu" else _DEVICE_CHUNK
+    return _Options(max_patches, cull, clip, DrawOptions(height, width, patch, mode, chunk))
 
 
-def _patch_rows(triangles, first, chunk):
-    """Triangle (chunk,) and record (chunk, 13) of patches `first` to `first + chunk`."""
-    ends = triangles.ends
-    num_faces = ends.shape[0]
-    starts = jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]])
-    # The triangle of patch i is the number of triangles that end at or before i.
-    ended = jnp.zeros(chunk, jnp.int32).at[jnp.maximum(ends - first, 0)].add(1, mode="drop")
-    index = jnp.minimum(jnp.cumsum(ended), num_faces - 1)
-    depth_bits = lax.bitcast_convert_type(triangles.scaled_inverse_depth, jnp.int32)
-    record = jnp.concatenate(  # One gather of 13 numbers is faster than five.
-        [
-            triangles.corners.reshape(num_faces, 6),
-            depth_bits,
-            triangles.origin,
-            triangles.columns[:, None],
-            starts[:, None],
-        ],
-        axis=1,
+@functools.partial(jax.jit, static_argnames="options")
+def _draw(xy, depth, faces, near, options):
+    """Returns `Buffers` and whether there was an overflow, ()."""
+    xy, depth = lax.stop_gradient((xy, depth))
+    height, width = options.draw.height, options.draw.width
+    num_faces = faces.shape[0]
+    buffers = empty_buffers(num_faces, options.draw)
+    if num_faces == 0:
+        return buffers, jnp.zeros((), bool)
+
+    exists = jnp.all((faces >= 0) & (faces < xy.shape[0]), axis=-1)
+    in_front = depth > near
+    whole = in_front & jnp.isfinite(depth) & within_guard(xy, height, width)
+    whole = exists & jnp.all(whole[faces], axis=-1)
+    # From the last to the first, so that among equals the later drawn is the lower index.
+    faces, whole, exists = faces[::-1], whole[::-1], exists[::-1]
+    numbers = jnp.arange(num_faces, dtype=jnp.int32)
+    triangles, overflow = _set_up(xy[faces], depth[faces], whole, numbers[::-1], options)
+    buffers = draw_triangles(triangles, buffers, num_faces, options.draw, ordered=True)
+    if not options.clip:
+        return buffers, overflow
+
+    finite = jnp.isfinite(depth) & jnp.all(jnp.isfinite(xy), axis=-1)
+    cut = exists & ~whole & jnp.all(finite[faces], axis=-1) & jnp.any(in_front[faces], axis=-1)
+    rank = jnp.cumsum(cut) - 1
+
+    def draw_cut_ones(state):
+        """Cuts and draws the next `_CLIP_BATCH` triangles that need it."""
+        first, buffers, overflow = state
+        slot = jnp.where(cut & (rank >= first), rank - first, _CLIP_BATCH)
+        batch = jnp.full(_CLIP_BATCH, num_faces, jnp.int32).at[slot].set(numbers, mode="drop")
+        rows = faces[jnp.minimum(batch, num_faces - 1)]
+        corners, depths, is_piece = clip_triangles(
+            xy[rows], depth[rows], near, height=height, width=width
+        )
+        is_piece &= (batch < num_faces)[:, None]
+        pieces, too_many = _set_up(
+            corners.reshape(-1, 3, 2),
+            depths.reshape(-1, 3),
+            is_piece.reshape(-1),
+            jnp.repeat(num_faces - 1 - batch, PIECES),
+            options,
+        )
+        buffers = draw_triangles(pieces, buffers, num_faces, options.draw, ordered=False)
+        return first + _CLIP_BATCH, buffers, overflow | too_many
+
+    _, buffers, overflow = lax.while_loop(
+        lambda state: state[0] <= rank[-1], draw_cut_ones, (jnp.int32(0), buffers, overflow)
     )
-    return index, record[index]
+    return buffers, overflow
 
 
-def _cover_patches(triangles, first, chunk, height, width, patch):
-    """Draws one chunk of patches.
-
-    Returns:
-        Triangle, flat pixel (height * width where not covered) and inverse depth, each
-        (chunk, patch, patch).
-    """
-    index, row = _patch_rows(triangles, first, chunk)
-    number = first + jnp.arange(chunk, dtype=jnp.int32)
-    live = number < triangles.ends[-1]
-    corners = row[:, :6].reshape(chunk, 3, 2)
-    inverse = lax.bitcast_convert_type(row[:, 6:9], jnp.float32)
-    columns, local = row[:, 11], number - row[:, 12]
-    x0 = row[:, 9] + local % columns * patch
-    y0 = row[:, 10] + local // columns * patch
-
-    start = corners[:, jnp.array([1, 2, 0])]
-    edge = corners[:, jnp.array([2, 0, 1])] - start
-    owns_edge = (edge[..., 1] < 0) | ((edge[..., 1] == 0) & (edge[..., 0] > 0))
-    offset_x = (x0 * _ONE + _HALF)[:, None] - start[..., 0]
-    offset_y = (y0 * _ONE + _HALF)[:, None] - start[..., 1]
-    high, low = _dot2(edge[..., 0], offset_y, -edge[..., 1], offset_x)
-    step_x, step_y = -edge[..., 1] * _ONE, edge[..., 0] * _ONE
-
-    k = jnp.arange(patch, dtype=jnp.int32)
-    side = (
-        _saturate(high, low)[..., None, None]
-        + step_x[..., None, None] * k
-        + step_y[..., None, None] * k[:, None]
+def _set_up(corners, depth, usable, face, options):
+    draw = options.draw
+    return set_up_triangles(
+        corners,
+        depth,
+        usable,
+        face,
+        height=draw.height,
+        width=draw.width,
+        patch=draw.patch,
+        max_patches=options.max_patches,
+        cull=options.cull,
     )
-    inside = jnp.all((side > 0) | ((side == 0) & owns_edge[..., None, None]), axis=1)
-
-    at_origin = jnp.sum(_to_float(high, low) * inverse, axis=1)
-    per_x = jnp.sum(step_x.astype(jnp.float32) * inverse, axis=1)
-    per_y = jnp.sum(step_y.astype(jnp.float32) * inverse, axis=1)
-    k_float = k.astype(jnp.float32)
-    value = (
-        at_origin[:, None, None]
-        + per_x[:, None, None] * k_float
-        + per_y[:, None, None] * k_float[:, None]
-    )
-    x, y = x0[:, None, None] + k, y0[:, None, None] + k[:, None]
-    inside &= live[:, None, None] & (x < width) & (y < height)
-    pixel = jnp.where(inside, y * width + x, height * width)
-    value = jnp.maximum(value, jnp.finfo(jnp.float32).tiny)
-    return jnp.broadcast_to(index[:, None, None], pixel.shape), pixel, value

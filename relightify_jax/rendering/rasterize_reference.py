@@ -5,7 +5,7 @@ Slow; it defines what `rasterize` must return, pixel for pixel.
 
 import numpy as np
 
-from relightify_jax.rendering.rasterize import GUARD_PIXELS
+from relightify_jax.rendering.fixed_point import GUARD_PIXELS
 
 _SUBPIXEL = 64
 

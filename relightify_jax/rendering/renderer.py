@@ -6,19 +6,20 @@ large and averaging. The output is linear RGB.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from relightify_jax.core.numerics import normalize
+from relightify_jax.core.numerics import matmul, normalize
 from relightify_jax.core.uv_layout import SKIN_SPECULAR_ALBEDO
 from relightify_jax.geometry.camera import Camera, camera_position, project, scale_image
 from relightify_jax.geometry.mesh import object_from_tangent, vertex_normals, vertex_tangents
 from relightify_jax.geometry.morphable_model import PARTS
+from relightify_jax.rendering.brdf import ONE_LOBE, Lobes
 from relightify_jax.rendering.interpolate import Fragments, compute_fragments, interpolate
-from relightify_jax.rendering.lighting import Light
+from relightify_jax.rendering.lighting import Light, shade_sh
 from relightify_jax.rendering.occlusion import directional_visibility
 from relightify_jax.rendering.rasterize import rasterize
 from relightify_jax.rendering.shading import SKIN_ROUGHNESS, SKIN_SCATTER, shade
@@ -128,7 +129,13 @@ def render_surface(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("height", "width", "samples", "shadows"))
+@functools.partial(
+    jax.jit,
+    static_argnames=(
+        *("height", "width", "samples", "shadows"),
+        *("diffuse", "specular", "normal_space"),
+    ),
+)
 def render_head(
     mesh: HeadMesh,
     assets: HeadAssets,
@@ -142,6 +149,12 @@ def render_head(
     background: jax.Array | tuple[float, ...] = (0.0, 0.0, 0.0),
     occlusion: jax.Array | None = None,
     shadows: bool = True,
+    environment: jax.Array | None = None,
+    transfer: jax.Array | None = None,
+    diffuse: Literal["sh", "quadrature"] = "sh",
+    specular: Literal["quadrature", "split_sum"] = "quadrature",
+    lobes: Lobes = ONE_LOBE,
+    normal_space: Literal["tangent", "object"] = "tangent",
 ) -> Rendering:
     """Renders a lit head.
 
@@ -158,32 +171,66 @@ def render_head(
         occlusion: (V,) ambient occlusion, see `occlusion.mesh_occlusion`; None = open.
             Without it the mouth and the eye sockets glow.
         shadows: Whether the directional lights cast them.
+        environment: (h, w, 3) latlong radiance without its suns, in the model's frame, of
+            which `light` is the `environment.environment_light`.
+        transfer: (V, K) for the K coefficients of `light.sh`, see `occlusion.Occlusion`:
+            the head shades itself softly.
+        diffuse: See `shading.shade`.
+        specular: See `shading.shade`.
+        lobes: See `brdf.Lobes`.
+        normal_space: Whether `assets.face_normal` is in tangent space or in the model's.
 
     Returns:
         Linear RGB (H, W, 3), not clipped, and alpha.
+
+    Raises:
+        ValueError: If `transfer` and `light.sh` are of different orders.
     """
+    if transfer is not None and transfer.shape[-1] != light.sh.shape[0]:
+        raise ValueError(
+            f"Transfer of {transfer.shape[-1]} coefficients for a light of {light.sh.shape[0]}."
+        )
     surface = render_surface(
         mesh, points, scale_image(camera, samples), height=height * samples, width=width * samples
     )
+    albedo, specular_albedo, normals, roughness, scatter = _material(assets, surface, normal_space)
+    if occlusion is not None:
+        occlusion = interpolate(occlusion[:, None], mesh.faces, surface.fragments)
+    irradiance = None
+    if transfer is not None:
+        irradiance = _arriving(mesh, transfer, light.sh, surface, normals, occlusion)
+    visibility = _cast_shadows(mesh, points, light, surface) if shadows else None
+    view = normalize(camera_position(camera) - surface.position)
+    color = shade(
+        albedo, specular_albedo, normals, view, light, roughness, scatter=scatter,
+        occlusion=occlusion, visibility=visibility, environment=environment,
+        irradiance=irradiance, diffuse=diffuse, specular=specular, lobes=lobes,
+    )  # fmt: skip
+    return _resolve(color, surface.fragments.mask, samples, background)
+
+
+def _material(assets, surface, normal_space) -> tuple[jax.Array, ...]:
+    """Albedos, normals, roughness and scatter (H, W, C) of what is seen."""
     tile = jnp.array(_TILE_OF_PART)[jnp.maximum(surface.part, 0)]
     maps = _sample_tiles(_pack_tiles(assets), tile, surface.uv)
     normals = object_from_tangent(maps[..., 4:7], surface.normals, surface.tangents)
+    if normal_space == "object":
+        normals = jnp.where((tile == 0)[..., None], maps[..., 4:7], normals)
+    # At background the map still says something, and would be shaded.
+    normals = normalize(normals) * surface.fragments.mask[..., None]
+    roughness = jnp.array(_ROUGHNESS_OF_TILE)[tile][..., None]
+    return maps[..., :3], maps[..., 3:4], normals, roughness, jnp.array(_SCATTER_OF_TILE)[tile]
 
-    if occlusion is not None:
-        occlusion = interpolate(occlusion[:, None], mesh.faces, surface.fragments)
-    visibility = _cast_shadows(mesh, points, light, surface) if shadows else None
-    color = shade(
-        maps[..., :3],
-        maps[..., 3:4],
-        normalize(normals),
-        normalize(camera_position(camera) - surface.position),
-        light,
-        jnp.array(_ROUGHNESS_OF_TILE)[tile][..., None],
-        scatter=jnp.array(_SCATTER_OF_TILE)[tile],
-        occlusion=occlusion,
-        visibility=visibility,
-    )
-    return _resolve(color, surface.fragments.mask, samples, background)
+
+def _arriving(mesh, transfer, sh, surface, normals, occlusion) -> jax.Array:
+    """Self-shadowed irradiance / pi (H, W, 3), with the relief of the normal map.
+
+    What the vertices receive is interpolated; it knows the smooth surface only, so the
+    change that the map makes in open light is added, as far as the place is open.
+    """
+    smooth = interpolate(matmul(transfer, sh), mesh.faces, surface.fragments)
+    relief = shade_sh(normals, sh) - shade_sh(surface.normals, sh)
+    return smooth + (relief if occlusion is None else occlusion * relief)
 
 
 def _cast_shadows(mesh, points, light, surface) -> jax.Array:

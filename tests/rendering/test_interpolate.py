@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from relightify_jax.rendering.interpolate import compute_fragments, interpolate
+from relightify_jax.rendering.interpolate import (
+    compute_fragments,
+    differentiate_attributes,
+    interpolate,
+    list_pixels,
+    place_pixels,
+)
 from relightify_jax.rendering.rasterize import Visibility, rasterize
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -86,3 +92,53 @@ def test_sliver_does_not_extrapolate_far():
     everywhere = Visibility(jnp.zeros((SIZE, SIZE), jnp.int32), jnp.bool_(False))
     fragments = jax.jit(compute_fragments)(xy, jnp.ones(3), np.int32([[0, 1, 2]]), everywhere)
     assert np.isfinite(fragments.bary).all() and np.abs(fragments.bary).max() <= 3.0
+
+
+def test_listed_foreground_equals_the_image_and_has_its_gradient():
+    xy, depth = project(CORNERS * [0.4, 0.4, 1])
+    visibility = rasterize(xy, depth, FACES, height=SIZE, width=SIZE)
+    pixels = list_pixels(visibility, 200)
+    assert not pixels.overflow
+    weights = jax.random.normal(jax.random.key(0), (SIZE, SIZE, 3))
+
+    def loss(listed, xy, depth, attributes):
+        fragments = compute_fragments(xy, depth, FACES, pixels if listed else visibility)
+        image = interpolate(attributes, FACES, fragments)
+        image = place_pixels(image, pixels, SIZE, SIZE) if listed else image
+        return jnp.sum(weights * image), image
+
+    results = [
+        jax.value_and_grad(loss, (1, 2, 3), has_aux=True)(listed, xy, depth, CORNERS)
+        for listed in (False, True)
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *results)
+    assert all(np.any(gradient != 0) for gradient in results[0][1])
+
+
+def test_list_that_is_too_short_keeps_the_first_rows_and_says_so():
+    visibility = Visibility(jnp.where(jnp.eye(SIZE) > 0, 3, -1), jnp.bool_(False))
+    short, enough = list_pixels(visibility, 10), list_pixels(visibility, SIZE)
+    assert bool(short.overflow) and not bool(enough.overflow)
+    np.testing.assert_array_equal(short.position, np.arange(10) * (SIZE + 1))
+    np.testing.assert_array_equal(enough.center, np.arange(SIZE)[:, None] + [0.5, 0.5])
+    image = place_pixels(jnp.ones((10, 2)), short, SIZE, SIZE, background=-1.0)
+    np.testing.assert_array_equal(
+        image[..., 0], np.where(np.eye(SIZE) * (np.arange(SIZE) < 10), 1, -1)
+    )
+
+
+def test_attribute_derivatives_equal_finite_differences():
+    xy, depth = project(CORNERS)
+    visibility = rasterize(xy, depth, FACES, height=SIZE, width=SIZE)
+    slopes = differentiate_attributes(CORNERS, FACES, xy, depth, FACES, visibility)
+
+    def image(shift):  # The pixel centres move against the picture.
+        fragments = compute_fragments(xy - shift, depth, FACES, visibility)
+        return interpolate(CORNERS, FACES, fragments)
+
+    step = 0.05
+    for axis in range(2):
+        shift = step * np.eye(2, dtype=np.float32)[axis]
+        expected = (image(shift) - image(-shift)) / (2 * step)
+        np.testing.assert_allclose(slopes[..., axis], expected, atol=2e-3)
+    assert np.abs(slopes).max() > 0.1

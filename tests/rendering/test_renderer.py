@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 
 from relightify_jax.geometry.camera import Camera
+from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.rendering import renderer
-from relightify_jax.rendering.lighting import Light, named_lights, uniform_sh
+from relightify_jax.rendering.lighting import (
+    Light,
+    environment_to_sh,
+    latlong_directions,
+    named_lights,
+    sh_basis,
+    uniform_sh,
+)
 from relightify_jax.rendering.occlusion import mesh_occlusion
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -115,6 +123,46 @@ def test_tangent_space_normals_tilt_the_shading():
         for normal in (ASSETS.face_normal, lean, lean * jnp.array([1, -1, 1]))
     )
     assert np.all(up > level) and np.all(level > down)
+
+
+def test_object_space_normals_are_taken_as_they_are():
+    """All normals to the subject's left: the whole face is lit from there, and evenly."""
+    left = Light(jnp.zeros((9, 3)), jnp.array([[1.0, 0.0, 0.0]]), jnp.ones((1, 3)))
+    normal = jnp.broadcast_to(jnp.array([1.0, 0.0, 0.0]), (4, 4, 3))
+    matt = ASSETS._replace(face_normal=normal, face_specular=jnp.zeros_like(ASSETS.face_specular))
+    image = np.asarray(render(left, assets=matt, normal_space="object", shadows=False).image)
+    row = image[SIZE // 2, SIZE // 2 - 6 : SIZE // 2 + 7]
+    assert row.min() > 0.1 and np.ptp(row, axis=0).max() < 0.25 * row.mean()
+
+
+def test_transfer_of_an_open_convex_head_changes_nothing_and_of_a_closed_one_darkens():
+    light = named_lights()["window left"]
+    light = light._replace(radiance=0 * light.radiance)
+    normals = vertex_normals(POINTS, MESH.faces)
+    unshadowed = sh_basis(normals) * np.repeat([1, 2 / 3, 1 / 4], [1, 3, 5])
+    fast = dict(shadows=False, specular="split_sum")
+    plain = np.asarray(render(light, **fast).image)
+    same = np.asarray(render(light, transfer=unshadowed, **fast).image)
+    np.testing.assert_allclose(same, plain, atol=0.01)
+    half = np.asarray(render(light, transfer=0.5 * unshadowed, **fast).image)
+    assert half.sum() < 0.75 * plain.sum()
+    with pytest.raises(ValueError, match="25 coefficients for a light of 9"):
+        render(light, transfer=jnp.zeros((POINTS.shape[0], 25)))
+
+
+def test_environment_is_seen_in_the_sheen():
+    """A bright spot high above shows on black skin, where the mirror direction meets it."""
+    directions = latlong_directions(32, 64)[0]
+    spot = jnp.asarray(directions @ np.float32([0, 0.8, 0.6]) > 0.97)[..., None] * jnp.ones(3)
+    light = Light(environment_to_sh(spot, 4), WHITE.directions, WHITE.radiance)
+    black = renderer.plain_assets(skin=(0.0, 0.0, 0.0))
+    image = np.asarray(render(light, assets=black, environment=spot, shadows=False).image[..., 0])
+    row, column = np.unravel_index(np.argmax(image), image.shape)
+    # Half way between the spot and the viewer: 26.6 degrees up on a ball of 10 pixels.
+    assert abs(row - (SIZE / 2 - 9.7 * np.sin(np.radians(26.6)))) < 2
+    assert abs(column - SIZE / 2) < 2
+    bright = np.asarray(render(light, assets=black, environment=2 * spot, shadows=False).image)
+    np.testing.assert_allclose(bright[..., 0], 2 * image, rtol=1e-3, atol=1e-6)
 
 
 def test_texture_is_rendered_where_its_uv_say():

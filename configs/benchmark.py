@@ -1,0 +1,63 @@
+r"""What to measure, and how often.
+
+    python -m experiments.benchmark --config=configs/benchmark.py:rasterizer --out=DIR
+    python -m experiments.benchmark --config=configs/benchmark.py:rasterizer --out=DIR \
+        --config.mesh_npz=head.npz --config.batch=64
+    python -m experiments.benchmark --config=configs/benchmark.py:mitsuba --out=DIR \
+        --config.environments="('apartment.hdr', 'studio.hdr')"
+
+A variant names its benchmark in `config.benchmark`; the other entries are its own.
+"""
+
+from ml_collections import ConfigDict
+
+
+_VARIANTS = ("rasterizer", "rasterizer_smoke", "mitsuba", "mitsuba_smoke")
+
+
+def get_config(variant: str = "rasterizer") -> ConfigDict:
+    """Returns the config of `variant`: "rasterizer", "mitsuba" or one with "_smoke" (seconds)."""
+    if variant not in _VARIANTS:
+        raise ValueError(f"Unknown variant {variant!r}; have {', '.join(map(repr, _VARIANTS))}.")
+    config = _mitsuba() if variant.startswith("mitsuba") else _rasterizer()
+    match variant:
+        case "rasterizer_smoke":
+            config.meshes = ("sphere:2",)
+            config.sizes = (32,)
+            config.update(batch=2, batch_size=16, num_repeats=3)
+        case "mitsuba_smoke":
+            config.scenes = ("sphere:4",)
+            config.sizes = (24,)
+            config.materials = ("matte", "skin")
+            config.lights = ("sky",)
+            config.update(num_samples=32, variant="scalar_rgb")
+    return config
+
+
+def _rasterizer() -> ConfigDict:
+    config = ConfigDict()
+    config.benchmark = "rasterizer"
+    config.mesh_npz = ""  # A mesh of your own to begin with: `points` or `mean`, and `faces`.
+    config.meshes = ("head:1", "sphere:4", "sphere:6")  # The shipped head; 5 k and 82 k triangles.
+    config.sizes = (256, 512, 1024)  # Pixels per side.
+    config.batch = 4  # Heads in one program; 64 shows what a GPU can do. 0 for none.
+    config.batch_size = 512  # Pixels per side of those.
+    config.yaw = 17.0  # Degrees that the mesh is turned to its left.
+    config.peers = ("opengl", "embree", "pytorch3d")
+    config.num_repeats = 30
+    config.max_seconds = 5.0  # A slow program is repeated less often.
+    return config
+
+
+def _mitsuba() -> ConfigDict:
+    config = ConfigDict()
+    config.benchmark = "mitsuba"
+    config.scenes = ("sphere:6", "head:1")
+    config.sizes = (96, 144)  # Pixels per side of each scene.
+    config.materials = ("matte", "sheen 0.25", "sheen 0.4", "sheen 0.6", "skin")
+    config.lights = ("sky", "studio", "sun", "beam", "soft box")
+    config.environments = ("",)  # Environment maps of your own: paths of .hdr or .exr files.
+    config.num_samples = 1152  # Paths per pixel.
+    config.yaw = 20.0  # Degrees that the camera stands to the subject's left.
+    config.variant = "auto"  # Of Mitsuba; "scalar_rgb" is slow and runs everywhere.
+    return config

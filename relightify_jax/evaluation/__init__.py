@@ -1,0 +1,1 @@
+"""How good and how fast: benchmarks and the tables that report them."""
