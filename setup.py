@@ -35,7 +35,9 @@ INSTALL = [
 ]
 EXTRAS = {
     "heic": ["pillow-heif"],  # Photographs as iPhones store them.
-    "dev": ["mypy", "pytest", "pytest-xdist", "ruff", "trimesh"],
+    "bench": ["embreex", "moderngl", "trimesh"],  # Peers of the rasterizer.
+    "validate": ["mitsuba"],  # The reference of the renderer.
+    "dev": ["hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "trimesh"],
 }
 
 setup(

@@ -11,7 +11,6 @@ A variant names its benchmark in `config.benchmark`; the other entries are its o
 
 from ml_collections import ConfigDict
 
-
 _VARIANTS = ("rasterizer", "rasterizer_smoke", "mitsuba", "mitsuba_smoke")
 
 
@@ -28,7 +27,7 @@ def get_config(variant: str = "rasterizer") -> ConfigDict:
         case "mitsuba_smoke":
             config.scenes = ("sphere:4",)
             config.sizes = (24,)
-            config.materials = ("matte", "skin")
+            config.materials = ("skin",)
             config.lights = ("sky",)
             config.update(num_samples=32, variant="scalar_rgb")
     return config
@@ -53,11 +52,11 @@ def _mitsuba() -> ConfigDict:
     config = ConfigDict()
     config.benchmark = "mitsuba"
     config.scenes = ("sphere:6", "head:1")
-    config.sizes = (96, 144)  # Pixels per side of each scene.
+    config.sizes = (96, 128)  # Pixels per side of each scene.
     config.materials = ("matte", "sheen 0.25", "sheen 0.4", "sheen 0.6", "skin")
     config.lights = ("sky", "studio", "sun", "beam", "soft box")
-    config.environments = ("",)  # Environment maps of your own: paths of .hdr or .exr files.
-    config.num_samples = 1152  # Paths per pixel.
+    config.environments = ()  # Environment maps of your own: paths of .hdr or .exr files.
+    config.num_samples = 648  # Paths per pixel.
     config.yaw = 20.0  # Degrees that the camera stands to the subject's left.
     config.variant = "auto"  # Of Mitsuba; "scalar_rgb" is slow and runs everywhere.
     return config

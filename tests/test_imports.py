@@ -181,9 +181,17 @@ def test_files_are_short():
     assert over(lengths, FILE_LINES, FILE_LINES_LIMIT) == []
 
 
+def length_without_docstring(function: ast.FunctionDef) -> int:
+    """Lines of a function; what its arguments are is not what makes one hard to read."""
+    text = function.body[0]
+    documented = ast.get_docstring(function) is not None
+    docstring = text.end_lineno - text.lineno + 1 if documented else 0
+    return function.end_lineno - function.lineno + 1 - docstring
+
+
 def test_functions_are_short():
     lengths = {
-        f"{name_of(path)}:{node.name}": node.end_lineno - node.lineno + 1
+        f"{name_of(path)}:{node.name}": length_without_docstring(node)
         for path in SOURCES
         for node in ast.walk(parse(path))
         # A config is a table, not a program.

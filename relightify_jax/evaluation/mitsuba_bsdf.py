@@ -87,21 +87,20 @@ def register_skin(mi: Any, dr: Any) -> None:
             return bs, dr.select(bs.pdf > 0, value / dr.maximum(bs.pdf, 1e-20), 0.0)
 
         def eval(self, ctx, si, wo, active=True):
-            n_l, n_v = wo.z, si.wi.z
-            visible = (n_l > 0) & (n_v > 0) & active
-            l, v = dr.select(visible, n_l, 1.0), dr.select(visible, n_v, 1.0)
+            visible = (wo.z > 0) & (si.wi.z > 0) & active
+            n_l, n_v = dr.select(visible, wo.z, 1.0), dr.select(visible, si.wi.z, 1.0)
             half = dr.normalize(si.wi + wo)
             alpha2 = self.roughness**4
             width = half.z * half.z * (alpha2 - 1) + 1
-            shadowing = l * dr.sqrt(v * v * (1 - alpha2) + alpha2) + v * dr.sqrt(
-                l * l * (1 - alpha2) + alpha2
+            shadowing = n_l * dr.sqrt(n_v * n_v * (1 - alpha2) + alpha2) + n_v * dr.sqrt(
+                n_l * n_l * (1 - alpha2) + alpha2
             )
             missing = 1 - dr.clip(dr.dot(wo, half), 0, 1)
             fresnel = self.f0 + (1 - self.f0) * missing**5
             lobe = fresnel * alpha2 / (2 * dr.pi * width * width * shadowing)
-            shared = (1 - self.reflected(l)) * (1 - self.reflected(v)) / (1 - self.mean)
+            shared = (1 - self.reflected(n_l)) * (1 - self.reflected(n_v)) / (1 - self.mean)
             value = self.albedo.eval(si, active) * (shared / dr.pi) + lobe
-            return dr.select(visible, value * l, 0.0)
+            return dr.select(visible, value * n_l, 0.0)
 
         def pdf(self, ctx, si, wo, active=True):
             visible = (wo.z > 0) & (si.wi.z > 0) & active

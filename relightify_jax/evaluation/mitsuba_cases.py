@@ -109,35 +109,34 @@ def load_lights(names: Sequence[str], paths: Sequence[str]) -> list[Lighting]:
 
 def _make_light(name: str) -> Lighting:
     if name == "beam":
-        direction, radiance = _unit(0.6, 0.5, 0.65), [[1.0, 0.95, 0.85]]
-        return Lighting(name, None, direction[None], np.array(radiance, np.float32))
+        color = np.array([[1.0, 0.95, 0.85]], np.float32)
+        return Lighting(name, None, _unit(0.6, 0.5, 0.65)[None], color)
     if name == "soft box":
         return Lighting(name, boxes=_soft_box(_unit(-0.6, 0.45, 0.8), 0.6, 0.15))
     towards, solid_angle = latlong_directions(*_MAP_SIZE)
-    sky = _sky(towards)
     if name == "sky":
-        return Lighting(name, sky)
-    if name == "sun":
-        # A disc of 1.4 degrees: three texels across.
-        is_sun = (towards @ _unit(0.6, 0.55, 0.6) > math.cos(0.012))[..., None]
-        flux = np.sum(is_sun * solid_angle[..., None])
-        color = np.array([2.0, 1.8, 1.5], np.float32)
-        return Lighting(name, sky + np.where(is_sun, math.pi / flux * color, 0).astype(np.float32))
-    boxes = np.full((*_MAP_SIZE, 3), 0.08, np.float32)
-    for center, half, radiance in (
-        (_unit(-0.7, 0.5, 0.8), (0.35, 0.5), (6.0, 6.0, 6.0)),
-        (_unit(0.9, 0.1, 0.4), (0.2, 0.6), (3.0, 3.7, 4.4)),
+        return Lighting(name, _sky(towards))
+    if name == "studio":
+        return Lighting(name, _studio(towards))
+    # A disc of 1.4 degrees, two texels across, on top of the sky.
+    is_sun = (towards @ _unit(0.6, 0.55, 0.6) > math.cos(0.012))[..., None]
+    flux = np.sum(is_sun * solid_angle[..., None])
+    sun = np.where(is_sun, math.pi / flux * np.array([2.0, 1.8, 1.5]), 0.0)
+    return Lighting(name, (_sky(towards) + sun).astype(np.float32))
+
+
+def _studio(towards: np.ndarray) -> np.ndarray:
+    """A dark room (h, w, 3) with two far windows: a large white one and a narrow blue one."""
+    room = np.full(towards.shape, 0.08, np.float32)
+    for center, half_width, half_height, radiance in (
+        (_unit(-0.7, 0.5, 0.8), 0.35, 0.5, (6.0, 6.0, 6.0)),
+        (_unit(0.9, 0.1, 0.4), 0.2, 0.6, (3.0, 3.7, 4.4)),
     ):
-        right = np.cross([0.0, 1.0, 0.0], center)
-        right /= np.linalg.norm(right)
-        up = np.cross(center, right)
-        ahead = towards @ center
-        across = np.maximum(ahead, 1e-6)
-        inside = (np.abs(towards @ right) < half[0] * across) & (
-            np.abs(towards @ up) < half[1] * across
-        )
-        boxes[inside & (ahead > 0)] = radiance
-    return Lighting(name, boxes)
+        right, up = _across(center)
+        ahead = np.maximum(towards @ center, 0.0)
+        is_beside = np.abs(towards @ right) < half_width * ahead
+        room[is_beside & (np.abs(towards @ up) < half_height * ahead)] = radiance
+    return room
 
 
 def _sky(towards: np.ndarray) -> np.ndarray:
@@ -151,12 +150,17 @@ def _sky(towards: np.ndarray) -> np.ndarray:
 
 def _soft_box(direction: np.ndarray, distance: float, half: float) -> RectangleLights:
     """A square that faces the origin from `direction`, metres."""
+    right, up = _across(direction)
+    # Its front is along cross(half_u, half_v), towards the origin.
+    fields = distance * direction, half * right, -half * up, np.array([12.0, 11.0, 10.0])
+    return RectangleLights(*(jnp.asarray(x[None], jnp.float32) for x in fields))
+
+
+def _across(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors to the right and up, at right angles to a direction that is not vertical."""
     right = np.cross([0.0, 1.0, 0.0], direction)
     right /= np.linalg.norm(right)
-    # Its front is along cross(half_u, half_v), towards the origin.
-    u, v = half * right, half * np.cross(right, direction)
-    fields = distance * direction, u, v, np.array([12.0, 11.0, 10.0])
-    return RectangleLights(*(jnp.asarray(x[None], jnp.float32) for x in fields))
+    return right, np.cross(direction, right)
 
 
 def _unit(*vector: float) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from relightify_jax.core.numerics import matmul
 from relightify_jax.geometry.rotations import matrix_from_axis_angle
@@ -19,6 +20,17 @@ class Camera(NamedTuple):
     center: jax.Array  # (2,), principal point x, y in pixels.
     rotation: jax.Array  # (3,), axis-angle of camera_from_model.
     translation: jax.Array  # (3,), metres; z is negative in front of the camera.
+
+
+def check_camera(camera: Camera) -> None:
+    """Raises ValueError if a number of the camera is known not to be finite."""
+    for name, value in camera._asdict().items():
+        try:
+            numbers = np.asarray(value)
+        except jax.errors.TracerArrayConversionError:
+            continue
+        if not np.all(np.isfinite(numbers)):
+            raise ValueError(f"The camera's {name} is not finite: {numbers}.")
 
 
 def to_camera_frame(camera: Camera, points: jax.Array) -> jax.Array:

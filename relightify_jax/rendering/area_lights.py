@@ -177,7 +177,9 @@ def lamp_visibility(
         # A pixel is depth / focal wide where the place is.
         depth = jnp.maximum(-matmul(query - position, frame[2]), 0.0)
         xy, depth = project(query + (offset / focal) * depth[:, None] * normals)
-        buffer = rasterize_depth(*project(points), faces, height=size, width=size, near=1e-6)
+        buffer = rasterize_depth(
+            *project(points), faces, height=size, width=size, near=1e-6, clip=False
+        )
         return compare_depth(buffer, xy, (1 + BIAS_PIXELS / focal) / depth, blur)
 
     return lax.map(look, positions).reshape(-1, *query_points.shape[:-1])

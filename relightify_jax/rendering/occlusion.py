@@ -160,7 +160,7 @@ def _observer(
         # parallel projection is the height towards the light.
         inverse_depth = 1.5 + seen[:, 2] / size
         buffer = rasterize_depth(
-            _to_pixels(seen, size), 1 / inverse_depth, faces, height=size, width=size
+            _to_pixels(seen, size), 1 / inverse_depth, faces, height=size, width=size, clip=False
         )
         threshold = 1.5 + (place[:, 2] + BIAS_PIXELS) / size
         return compare_depth(buffer, _to_pixels(place, size), threshold, blur)
@@ -235,20 +235,14 @@ def sh_transfer(
     return matmul(lit.T, sh_basis(directions, order))
 
 
-def shadowed_irradiance(
-    transfer: jax.Array, sh: jax.Array, normals: jax.Array, detail: jax.Array
-) -> jax.Array:
-    """Irradiance / pi (..., 3) of surrounding light, for normals with detail.
+def receive_light(transfer: jax.Array, sh: jax.Array) -> jax.Array:
+    """Shadowed irradiance / pi and ambient occlusion (..., 4) of the smooth surface.
 
-    Transfer vectors know the smooth surface only. What the detail would change on an open
-    surface is added, scaled by the ambient occlusion: exact where nothing hides the sky or
-    where there is no detail, first order between.
+    Linear in the transfer: interpolating the result is as good as interpolating vectors.
 
     Args:
-        transfer: (..., K or more) computed with `normals`.
+        transfer: (..., K or more).
         sh: (K, 3) radiance coefficients.
-        normals: (..., 3) unit, of the smooth surface.
-        detail: (..., 3) unit, e.g. from a normal map.
 
     Raises:
         ValueError: If `transfer` is of a lower order than `sh`.
@@ -257,8 +251,26 @@ def shadowed_irradiance(
     if transfer.shape[-1] < num:
         raise ValueError(f"Transfer of {transfer.shape[-1]} coefficients for a light of {num}.")
     openness = math.sqrt(4 * math.pi) * transfer[..., :1]  # The response to uniform light.
+    return jnp.concatenate([matmul(transfer[..., :num], sh), openness], axis=-1)
+
+
+def shadowed_irradiance(
+    received: jax.Array, sh: jax.Array, normals: jax.Array, detail: jax.Array
+) -> jax.Array:
+    """Irradiance / pi (..., 3) of surrounding light, for normals with detail.
+
+    Transfer vectors know the smooth surface only. What the detail would change on an open
+    surface is added, scaled by the ambient occlusion: exact where nothing hides the sky or
+    where there is no detail, first order between.
+
+    Args:
+        received: (..., 4) from `receive_light`.
+        sh: (K, 3) radiance coefficients.
+        normals: (..., 3) unit, of the smooth surface.
+        detail: (..., 3) unit, e.g. from a normal map.
+    """
     relief = shade_sh(detail, sh) - shade_sh(normals, sh)
-    return matmul(transfer[..., :num], sh) + openness * relief
+    return received[..., :3] + received[..., 3:] * relief
 
 
 def _cosine_weights(normals, directions):

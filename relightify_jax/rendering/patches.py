@@ -92,12 +92,12 @@ def draw_triangles(
         # products of a patch for each of its pixels.
         plan = lax.cond(
             first < triangles.ends[-1],
-            lambda: _plan_patches(triangles, first, chunk, options.patch),
+            lambda: _plan_patches(triangles, first, chunk, options),
             lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), plan_type),
         )
         return first + chunk, _cover_patches(plan, options.patch), buffers
 
-    plan_type = jax.eval_shape(lambda: _plan_patches(triangles, jnp.int32(0), chunk, options.patch))
+    plan_type = jax.eval_shape(lambda: _plan_patches(triangles, jnp.int32(0), chunk, options))
     # Patches travel in the loop's state because that stores them, too: the depth must not be
     # computed inside of two scatters, where it may round differently, else pixels find no
     # winner. An optimization_barrier does not prevent that on the CPU.
@@ -174,8 +174,9 @@ def _resolve_by_sorting(patches, buffers, num_faces, ordered, options):
     return Buffers(jnp.maximum(buffers.inverse_depth, value), jnp.minimum(old, new))
 
 
-def _plan_patches(triangles, first, chunk, size) -> _Plan:
+def _plan_patches(triangles, first, chunk, options) -> _Plan:
     """Evaluates the edges of patches `first` to `first + chunk` of the list."""
+    size = options.patch
     row = _patch_rows(triangles, first, chunk)
     # Patches run along the last axis everywhere, which is the one that XLA vectorises.
     columns = [column[:, 0] for column in jnp.split(row, row.shape[1], axis=1)]
@@ -184,8 +185,11 @@ def _plan_patches(triangles, first, chunk, size) -> _Plan:
     left, top, per_row, start, face = columns[9:]
     number = first + jnp.arange(chunk, dtype=jnp.int32)
     live = number < triangles.ends[-1]
-    x = jnp.where(live, left + (number - start) % per_row * size, 0)
-    y = jnp.where(live, top + (number - start) // per_row * size, 0)
+    # Places that do no harm beyond the end of the list, and not all the same one: a GPU's
+    # atomics would queue up there.
+    idle_x, idle_y = number % options.width, number // options.width % options.height
+    x = jnp.where(live, left + (number - start) % per_row * size, idle_x)
+    y = jnp.where(live, top + (number - start) // per_row * size, idle_y)
 
     sides, steps_x, steps_y = [], [], []
     depth = [jnp.zeros(chunk)] * 3

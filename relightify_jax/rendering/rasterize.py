@@ -30,9 +30,10 @@ Cull = Literal["none", "back", "front"]
 Mode = Literal["auto", "scatter", "sort"]
 
 _CLIP_BATCH = 256
-# Patches drawn at once: what a core's cache holds, or enough to fill an accelerator.
+# Patches drawn at once: what a core's cache holds; elsewhere those of an ordinary picture,
+# as every further chunk costs a launch.
 _CPU_CHUNK = 1 << 12
-_DEVICE_CHUNK = 1 << 17
+_MAX_DEVICE_CHUNK = 1 << 17
 
 
 class Visibility(NamedTuple):
@@ -97,7 +98,7 @@ def rasterize(
             whose values are known) an index is out of range.
     """
     check_triangles(xy, depth, faces)
-    options = _check_options(height, width, patch, max_patches, cull, clip, mode)
+    options = _check_options(faces.shape[0], height, width, patch, max_patches, cull, clip, mode)
     buffers, overflow = _draw(xy, depth, faces, near, options)
     face = crop(buffers.face, options.draw)
     return Visibility(jnp.where(face == faces.shape[0], -1, face), overflow)
@@ -118,7 +119,7 @@ def rasterize_depth(
 ) -> jax.Array:
     """Inverse depth (H, W) of the nearest triangle, 0 where there is none; see `rasterize`."""
     check_triangles(xy, depth, faces)
-    options = _check_options(height, width, patch, None, cull, clip, mode)
+    options = _check_options(faces.shape[0], height, width, patch, None, cull, clip, mode)
     return crop(_draw(xy, depth, faces, near, options)[0].inverse_depth, options.draw)
 
 
@@ -126,15 +127,20 @@ def check_triangles(xy: jax.Array, depth: jax.Array, faces: jax.Array) -> None:
     """Raises ValueError where triangles and vertices do not fit, as far as it is known."""
     if xy.ndim != 2 or xy.shape[1] != 2 or depth.shape != xy.shape[:1]:
         raise ValueError(f"Expected xy (V, 2) and depth (V,), got {xy.shape} and {depth.shape}.")
+    check_faces(faces, xy.shape[0])
+
+
+def check_faces(faces: jax.Array, num_vertices: int) -> None:
+    """Raises ValueError unless `faces` are triangles and, where it is known, of vertices."""
     if faces.ndim != 2 or faces.shape[1] != 3 or not jnp.issubdtype(faces.dtype, jnp.integer):
         raise ValueError(f"Expected integer faces (F, 3), got {faces.dtype} {faces.shape}.")
     if isinstance(faces, np.ndarray) and faces.size:
-        low, high, num = int(faces.min()), int(faces.max()), xy.shape[0]
-        if low < 0 or high >= num:
-            raise ValueError(f"Faces name vertices {low} to {high}, but there are {num}.")
+        low, high = int(faces.min()), int(faces.max())
+        if low < 0 or high >= num_vertices:
+            raise ValueError(f"Faces name vertices {low} to {high}, but there are {num_vertices}.")
 
 
-def _check_options(height, width, patch, max_patches, cull, clip, mode) -> _Options:
+def _check_options(num_faces, height, width, patch, max_patches, cull, clip, mode) -> _Options:
     if not (0 < height <= GUARD_PIXELS and 0 < width <= GUARD_PIXELS):
         raise ValueError(f"Images of 1 to {GUARD_PIXELS} pixels a side, got {height} x {width}.")
     if not 1 <= patch <= 8:  # Edge increments inside a larger patch overflow int32.
@@ -146,7 +152,9 @@ def _check_options(height, width, patch, max_patches, cull, clip, mode) -> _Opti
         mode = "sort" if backend == "tpu" else "scatter"
     elif mode not in ("scatter", "sort"):
         raise ValueError(f"mode must be 'auto', 'scatter' or 'sort', got {mode!r}.")
-    chunk = _CPU_CHUNK if backend == "cpu" else _DEVICE_CHUNK
+    chunk = min(2 * height * width // patch**2 + num_faces // 2, _MAX_DEVICE_CHUNK)
+    if backend == "cpu":
+        chunk = _CPU_CHUNK
     return _Options(max_patches, cull, clip, DrawOptions(height, width, patch, mode, chunk))
 
 

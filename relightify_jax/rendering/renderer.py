@@ -6,23 +6,40 @@ large and averaging. The output is linear RGB.
 """
 
 import functools
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from relightify_jax.core.numerics import matmul, normalize
+from relightify_jax.core.numerics import normalize
 from relightify_jax.core.uv_layout import SKIN_SPECULAR_ALBEDO
-from relightify_jax.geometry.camera import Camera, camera_position, project, scale_image
+from relightify_jax.geometry.camera import (
+    Camera,
+    camera_position,
+    check_camera,
+    project,
+    scale_image,
+)
 from relightify_jax.geometry.mesh import object_from_tangent, vertex_normals, vertex_tangents
 from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.rendering.brdf import ONE_LOBE, Lobes
 from relightify_jax.rendering.interpolate import Fragments, compute_fragments, interpolate
-from relightify_jax.rendering.lighting import Light, shade_sh
-from relightify_jax.rendering.occlusion import directional_visibility
-from relightify_jax.rendering.rasterize import rasterize
+from relightify_jax.rendering.lighting import Light
+from relightify_jax.rendering.occlusion import (
+    directional_visibility,
+    receive_light,
+    shadowed_irradiance,
+)
+from relightify_jax.rendering.rasterize import check_faces, rasterize
 from relightify_jax.rendering.shading import SKIN_ROUGHNESS, SKIN_SCATTER, shade
+from relightify_jax.rendering.texture import (
+    Packed,
+    pack_textures,
+    sample_packed,
+    sample_texture,
+)
 
 # Which texture each of `PARTS` wears, and its material where no map says otherwise.
 _TILE_OF_PART = (0, 1, 2, 2, 3)
@@ -33,6 +50,9 @@ _SCATTER_OF_TILE = (SKIN_SCATTER, SKIN_SCATTER, (0.05, 0.03, 0.02), SKIN_SCATTER
 # Shadow maps of 512 pixels show a bust of 40 cm at 0.8 mm; edges are about 2.5 mm soft.
 _SHADOW_SIZE = 512
 _SHADOW_BLUR = 3
+
+
+T = TypeVar("T")
 
 
 class HeadMesh(NamedTuple):
@@ -93,6 +113,22 @@ def plain_assets(
     )
 
 
+def _checked(render: Callable[..., T]) -> Callable[..., T]:
+    """Looks at the camera and the triangles before they are traced, where values are known."""
+
+    @functools.wraps(render)
+    def render_checked(*args: Any, **options: Any) -> T:
+        for value in (*args, *options.values()):
+            if isinstance(value, Camera):
+                check_camera(value)
+            elif isinstance(value, HeadMesh):
+                check_faces(value.uv_faces, value.uv.shape[0])
+        return render(*args, **options)
+
+    return render_checked
+
+
+@_checked
 @functools.partial(jax.jit, static_argnames=("height", "width"))
 def render_surface(
     mesh: HeadMesh, points: jax.Array, camera: Camera, *, height: int, width: int
@@ -107,10 +143,16 @@ def render_surface(
         width: Image columns.
 
     Returns:
-        Attributes at pixel centres, differentiable in `points` and `camera`.
+        Attributes at pixel centres, differentiable in `points` and `camera`. Triangles that
+        reach behind the camera are left out.
+
+    Raises:
+        ValueError: If the camera or a triangle is known not to be one.
     """
     xy, depth = project(camera, points)
-    visibility = rasterize(xy, depth, mesh.faces, height=height, width=width, cull="back")
+    visibility = rasterize(
+        xy, depth, mesh.faces, height=height, width=width, cull="back", clip=False
+    )
     fragments = compute_fragments(xy, depth, mesh.faces, visibility)
     normals = vertex_normals(points, mesh.faces)
     tangents = vertex_tangents(points, normals, mesh.faces, mesh.uv, mesh.uv_faces)
@@ -129,6 +171,7 @@ def render_surface(
     )
 
 
+@_checked
 @functools.partial(
     jax.jit,
     static_argnames=(
@@ -164,32 +207,24 @@ def render_head(
         points: (V, 3) posed vertices in the model's frame, metres.
         camera: In pixels of the output.
         light: In the model's frame.
-        height: Image rows.
-        width: Image columns.
+        height, width: Of the picture.
         samples: Samples per pixel and axis.
         background: (3,) or (H, W, 3) linear RGB.
-        occlusion: (V,) ambient occlusion, see `occlusion.mesh_occlusion`; None = open.
-            Without it the mouth and the eye sockets glow.
+        occlusion: (V,), see `occlusion.mesh_occlusion`; without it, mouth and eyes glow.
         shadows: Whether the directional lights cast them.
         environment: (h, w, 3) latlong radiance without its suns, in the model's frame, of
             which `light` is the `environment.environment_light`.
-        transfer: (V, K) for the K coefficients of `light.sh`, see `occlusion.Occlusion`:
-            the head shades itself softly.
-        diffuse: See `shading.shade`.
-        specular: See `shading.shade`.
-        lobes: See `brdf.Lobes`.
+        transfer: (V, K or more) for `light.sh` (K, 3), see `occlusion.Occlusion`: soft shadows.
+        diffuse, specular, lobes: See `shading.shade`.
         normal_space: Whether `assets.face_normal` is in tangent space or in the model's.
 
     Returns:
         Linear RGB (H, W, 3), not clipped, and alpha.
 
     Raises:
-        ValueError: If `transfer` and `light.sh` are of different orders.
+        ValueError: If `transfer` is of a lower order than `light.sh`; see also
+            `render_surface`.
     """
-    if transfer is not None and transfer.shape[-1] != light.sh.shape[0]:
-        raise ValueError(
-            f"Transfer of {transfer.shape[-1]} coefficients for a light of {light.sh.shape[0]}."
-        )
     surface = render_surface(
         mesh, points, scale_image(camera, samples), height=height * samples, width=width * samples
     )
@@ -198,7 +233,8 @@ def render_head(
         occlusion = interpolate(occlusion[:, None], mesh.faces, surface.fragments)
     irradiance = None
     if transfer is not None:
-        irradiance = _arriving(mesh, transfer, light.sh, surface, normals, occlusion)
+        received = interpolate(receive_light(transfer, light.sh), mesh.faces, surface.fragments)
+        irradiance = shadowed_irradiance(received, light.sh, surface.normals, normals)
     visibility = _cast_shadows(mesh, points, light, surface) if shadows else None
     view = normalize(camera_position(camera) - surface.position)
     color = shade(
@@ -212,7 +248,7 @@ def render_head(
 def _material(assets, surface, normal_space) -> tuple[jax.Array, ...]:
     """Albedos, normals, roughness and scatter (H, W, C) of what is seen."""
     tile = jnp.array(_TILE_OF_PART)[jnp.maximum(surface.part, 0)]
-    maps = _sample_tiles(_pack_tiles(assets), tile, surface.uv)
+    maps = sample_packed(_pack_tiles(assets), tile, surface.uv)
     normals = object_from_tangent(maps[..., 4:7], surface.normals, surface.tangents)
     if normal_space == "object":
         normals = jnp.where((tile == 0)[..., None], maps[..., 4:7], normals)
@@ -220,17 +256,6 @@ def _material(assets, surface, normal_space) -> tuple[jax.Array, ...]:
     normals = normalize(normals) * surface.fragments.mask[..., None]
     roughness = jnp.array(_ROUGHNESS_OF_TILE)[tile][..., None]
     return maps[..., :3], maps[..., 3:4], normals, roughness, jnp.array(_SCATTER_OF_TILE)[tile]
-
-
-def _arriving(mesh, transfer, sh, surface, normals, occlusion) -> jax.Array:
-    """Self-shadowed irradiance / pi (H, W, 3), with the relief of the normal map.
-
-    What the vertices receive is interpolated; it knows the smooth surface only, so the
-    change that the map makes in open light is added, as far as the place is open.
-    """
-    smooth = interpolate(matmul(transfer, sh), mesh.faces, surface.fragments)
-    relief = shade_sh(normals, sh) - shade_sh(surface.normals, sh)
-    return smooth + (relief if occlusion is None else occlusion * relief)
 
 
 def _cast_shadows(mesh, points, light, surface) -> jax.Array:
@@ -257,6 +282,7 @@ def _cast_shadows(mesh, points, light, surface) -> jax.Array:
     return jnp.moveaxis(lax.map(look, (light.directions, light.radiance)), 0, -1)
 
 
+@_checked
 @functools.partial(jax.jit, static_argnames=("height", "width", "samples"))
 def render_texture(
     mesh: HeadMesh,
@@ -277,11 +303,11 @@ def render_texture(
     surface = render_surface(
         mesh, points, scale_image(camera, samples), height=height * samples, width=width * samples
     )
-    color = _sample_tiles((texture,), jnp.zeros_like(surface.part), surface.uv)
+    color = sample_texture(texture, surface.uv)
     return _resolve(color, surface.part == PARTS.index("face"), samples, background)
 
 
-def _pack_tiles(assets: HeadAssets) -> tuple[jax.Array, ...]:
+def _pack_tiles(assets: HeadAssets) -> Packed:
     """One (r, r, 7) stack of diffuse, specular and tangent-space normal per texture."""
     face = jnp.concatenate([assets.face_diffuse, assets.face_specular, assets.face_normal], -1)
     tiles = [face]
@@ -289,34 +315,7 @@ def _pack_tiles(assets: HeadAssets) -> tuple[jax.Array, ...]:
     for diffuse, specular in zip(others, _SPECULAR_OF_TILE[1:], strict=True):
         rest = jnp.broadcast_to(jnp.array([specular, 0.0, 0.0, 1.0]), (*diffuse.shape[:2], 4))
         tiles.append(jnp.concatenate([diffuse, rest], axis=-1))
-    return tuple(tiles)
-
-
-def _sample_tiles(tiles: tuple[jax.Array, ...], tile: jax.Array, uv: jax.Array) -> jax.Array:
-    """Bilinear lookup (H, W, C) in the tile of each pixel: four gathers for all tiles together.
-
-    Args:
-        tiles: Textures (r, r, C) of any sides.
-        tile: (H, W) int32 into `tiles`.
-        uv: (H, W, 2), clamped to [0, 1].
-    """
-    flat = jnp.concatenate([t.reshape(-1, t.shape[-1]) for t in tiles])
-    sizes = [(t.shape[0], t.shape[1]) for t in tiles]
-    starts = [sum(h * w for h, w in sizes[:i]) for i in range(len(sizes))]
-    rows, columns = (jnp.array(side)[tile] for side in zip(*sizes, strict=True))
-    start = jnp.array(starts)[tile]
-    last = jnp.stack([columns - 1, rows - 1], axis=-1)
-    position = jnp.clip(uv * (last + 1) - 0.5, 0.0, last.astype(uv.dtype))
-    low = jnp.floor(position)
-    right, down = jnp.split(position - low, 2, axis=-1)
-    x, y = low[..., 0].astype(jnp.int32), low[..., 1].astype(jnp.int32)
-
-    def texel(y, x):
-        return flat[start + jnp.minimum(y, last[..., 1]) * columns + jnp.minimum(x, last[..., 0])]
-
-    top = texel(y, x) * (1 - right) + texel(y, x + 1) * right
-    bottom = texel(y + 1, x) * (1 - right) + texel(y + 1, x + 1) * right
-    return top * (1 - down) + bottom * down
+    return pack_textures(tuple(tiles))
 
 
 def _resolve(color, mask, samples, background) -> Rendering:

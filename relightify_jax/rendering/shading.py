@@ -73,10 +73,9 @@ def shade(
         view: (..., 3) unit, from the surface to the viewer.
         light: The light.
         roughness: Scalar or (..., 1); GGX alpha is its square.
-        scatter: Scalar, (3,) or (..., 3): wrap of the diffuse terminator under directional
-            light, 0 = Lambert.
-        occlusion: (..., 1) in [0, 1], 1 = open: the fraction of surrounding light that
-            arrives. Creases in light skin are lit by their own walls and stay warm.
+        scatter: Scalar, (3,) or (..., 3), of the directional lights' terminator; 0 = sharp.
+        occlusion: (..., 1) in [0, 1], 1 = open: the share of surrounding light that
+            arrives, to which the walls of creases in light skin add their own.
         visibility: (..., D) in [0, 1], 1 = lit, of each directional light.
         environment: (h, w, 3) latlong radiance that `light.sh` is the projection of, see
             `environment.Environment`; seen in the sheen. None = what `light.sh` says.
@@ -84,17 +83,15 @@ def shade(
             its own shadow, e.g. `transfer @ light.sh` of `occlusion.Occlusion`; replaces
             the normal, and `occlusion` then adds only what bounces in the creases.
         diffuse: "sh", or "quadrature", which sees what `light.sh` leaves out.
-        specular: "quadrature", or the preview "split_sum", which under smooth light is off
-            by a tenth to a third of the sheen.
+        specular: "quadrature", or the preview "split_sum": up to a third of the sheen off.
         lobes: The mixture of GGX lobes.
 
     Returns:
         (..., 3), non-negative, unbounded.
     """
-    f0 = F0_AT_SPECULAR_ONE * specular_albedo
-    roughness = jnp.broadcast_to(jnp.asarray(roughness, jnp.float32), f0.shape)
+    roughness = jnp.broadcast_to(jnp.asarray(roughness, jnp.float32), specular_albedo.shape)
+    surface = normals, view, roughness, F0_AT_SPECULAR_ONE * specular_albedo
     sheen = split_sum if specular == "split_sum" else specular_quadrature
-    surface = normals, view, roughness, f0
     mirrored = jnp.maximum(sheen(*surface, light.sh, environment, lobes), 0.0)
     if irradiance is not None:
         scattered = _leaving_base(*surface, irradiance, lobes)

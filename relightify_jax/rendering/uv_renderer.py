@@ -24,7 +24,11 @@ from relightify_jax.geometry.uv_atlas import UVAtlas, sample_atlas
 from relightify_jax.rendering.area_lights import LampSamples, shade_lamps
 from relightify_jax.rendering.brdf import ONE_LOBE, Lobes
 from relightify_jax.rendering.lighting import Light
-from relightify_jax.rendering.occlusion import directional_visibility, shadowed_irradiance
+from relightify_jax.rendering.occlusion import (
+    directional_visibility,
+    receive_light,
+    shadowed_irradiance,
+)
 from relightify_jax.rendering.renderer import HeadMesh
 from relightify_jax.rendering.shading import SKIN_ROUGHNESS, shade
 from relightify_jax.rendering.subsurface import (
@@ -174,7 +178,8 @@ def light_texture(
     view = normalize(viewpoint - surface.position)
     irradiance = None
     if transfer is not None:
-        irradiance = shadowed_irradiance(transfer, light.sh, surface.normals, normals)
+        received = receive_light(transfer, light.sh)
+        irradiance = shadowed_irradiance(received, light.sh, surface.normals, normals)
 
     def respond(albedo, specular):
         color = shade(

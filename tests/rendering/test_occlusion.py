@@ -162,16 +162,20 @@ def test_detail_tilts_the_irradiance():
     sh = lopsided_sh(4)
     unit = np.eye(25, dtype=np.float32)
     open_sky = lighting.shade_sh(normals, unit)
-    lit = occlusion.shadowed_irradiance(open_sky, sh, normals, detail)
-    np.testing.assert_allclose(lit, lighting.shade_sh(detail, sh), rtol=1e-4)
-    np.testing.assert_array_equal(
-        occlusion.shadowed_irradiance(0 * open_sky, sh, normals, detail), 0
+
+    def receive(transfer, sh, detail):
+        received = occlusion.receive_light(transfer, sh)
+        return occlusion.shadowed_irradiance(received, sh, normals, detail)
+
+    np.testing.assert_allclose(
+        receive(open_sky, sh, detail), lighting.shade_sh(detail, sh), rtol=1e-4
     )
+    np.testing.assert_array_equal(receive(0 * open_sky, sh, detail), 0)
     # Without detail a higher order than the light's does no harm; a lower one is refused.
-    lit = occlusion.shadowed_irradiance(open_sky, sh[:9], normals, normals)
+    lit = receive(open_sky, sh[:9], normals)
     np.testing.assert_allclose(lit, lighting.shade_sh(normals, sh[:9]), rtol=1e-4)
     with pytest.raises(ValueError, match="9 coefficients for a light of 25"):
-        occlusion.shadowed_irradiance(open_sky[:, :9], sh, normals, normals)
+        receive(open_sky[:, :9], sh, normals)
 
 
 def test_floor_in_a_corner_sees_half_of_the_sky():

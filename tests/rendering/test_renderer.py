@@ -146,8 +146,8 @@ def test_transfer_of_an_open_convex_head_changes_nothing_and_of_a_closed_one_dar
     np.testing.assert_allclose(same, plain, atol=0.01)
     half = np.asarray(render(light, transfer=0.5 * unshadowed, **fast).image)
     assert half.sum() < 0.75 * plain.sum()
-    with pytest.raises(ValueError, match="25 coefficients for a light of 9"):
-        render(light, transfer=jnp.zeros((POINTS.shape[0], 25)))
+    with pytest.raises(ValueError, match="4 coefficients for a light of 9"):
+        render(light, transfer=jnp.zeros((POINTS.shape[0], 4)))
 
 
 def test_environment_is_seen_in_the_sheen():
@@ -214,17 +214,29 @@ def test_gradients_with_respect_to_vertices_textures_and_light_are_finite():
 
 def test_swapping_values_does_not_recompile():
     render(named_lights()["studio"])
-    before = renderer.render_head._cache_size(), rasterize_cache()
+    before = renderer.render_head.__wrapped__._cache_size(), rasterize_cache()
     turned = CAMERA._replace(rotation=jnp.array([0.0, 0.3, 0.0]))
     darker = renderer.plain_assets(skin=(0.1, 0.06, 0.04))
     render(named_lights()["neon"], camera=turned, assets=darker)
-    assert (renderer.render_head._cache_size(), rasterize_cache()) == before
+    assert (renderer.render_head.__wrapped__._cache_size(), rasterize_cache()) == before
 
 
 def rasterize_cache():
     from relightify_jax.rendering import rasterize as module
 
     return module._draw._cache_size()
+
+
+def test_nonsense_is_refused_before_it_is_drawn():
+    broken = CAMERA._replace(focal=jnp.float32(jnp.nan))
+    with pytest.raises(ValueError, match="focal is not finite"):
+        render(camera=broken)
+    uv_faces = np.array(MESH.uv_faces)
+    uv_faces[3, 1] = 10**6
+    with pytest.raises(ValueError, match="1000000"):
+        renderer.render_head(
+            MESH._replace(uv_faces=uv_faces), ASSETS, POINTS, CAMERA, WHITE, height=8, width=8
+        )
 
 
 def test_assets_of_the_wrong_rank_are_refused():
