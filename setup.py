@@ -35,6 +35,7 @@ INSTALL = [
 ]
 EXTRAS = {
     "heic": ["pillow-heif"],  # Photographs as iPhones store them.
+    "exr": ["openexr"],  # Environment maps as .exr.
     "bench": ["embreex", "moderngl", "trimesh"],  # Peers of the rasterizer.
     "validate": ["mitsuba"],  # The reference of the renderer.
     "dev": ["hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "trimesh"],

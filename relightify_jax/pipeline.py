@@ -207,8 +207,10 @@ def _explain_texture(
     )
     beamless = Light(sh, jnp.array([[0.0, 0.0, 1.0]]), jnp.zeros((1, 3)))
     again = shade(
-        maps.diffuse_albedo, maps.specular_albedo, normals, view, beamless, occlusion=occlusion
-    )
+        maps.diffuse_albedo, maps.specular_albedo, normals, view, beamless,
+        occlusion=occlusion,
+        specular="split_sum",  # As in the estimate.
+    )  # fmt: skip
     # The estimate is drawn towards usual light; the median texel says by how much.
     ratio = jnp.where(observation.mask > 0, observation.texture / (again + 1e-3), jnp.nan)
     gain = jnp.nan_to_num(jnp.nanmedian(ratio, axis=(0, 1)), nan=1.0)

@@ -36,8 +36,8 @@ from relightify_jax.rendering.lighting import (
 )
 
 SKIN_ROUGHNESS = 0.5
-# How far light wraps round the terminator, RGB; see `brdf.diffuse_response`.
-SKIN_SCATTER = (0.22, 0.09, 0.05)
+# How far light reaches past the terminator, RGB; see `brdf.diffuse_response`.
+SKIN_SCATTER = (0.3, 0.12, 0.06)
 
 # Grid on which a light known as spherical harmonics is summed.
 _SH_GRID = (16, 32)

@@ -178,7 +178,7 @@ def test_the_program_writes_a_table_and_pictures(mi, tmp_path):
     for row in rows:
         assert row["ratio"] == pytest.approx(1, abs=0.05 if row["reference"] == "same" else 0.1)
         assert 0 < row["error"] < 0.25 and 0 < row["noise"] < 0.25
-    assert "| sphere | skin" in text and "scalar_rgb, 32 paths" in text
+    assert "| sphere | skin" in text and "scalar_rgb, 256 paths" in text
 
 
 @pytest.mark.slow

@@ -93,7 +93,10 @@ def test_white_furnace(roughness, scatter):
         )
         diffuse = np.sum((full - black) * area[..., None], axis=(0, 1)) / np.pi
         albedo = float(lobe_albedo(jnp.full((1,), cosine), roughness, 0.08)[0])
-        np.testing.assert_allclose(diffuse + albedo, 1.0, atol=1e-3)
+        total = diffuse + albedo
+        # A soft terminator loses a little at grazing light, and gains nothing.
+        assert np.all(total < 1 + 1e-3)
+        assert np.all(total > 1 - (1e-3 if scatter == 0 else 6e-3))
         lobe = np.sum(reference_lobe(roughness, 0.08, view_at(cosine)) * DIRECTIONS[:, 1] * WEIGHT)
         assert np.all(diffuse + lobe <= 1 + 4e-3)
 

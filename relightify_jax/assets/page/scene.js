@@ -3,7 +3,7 @@
 const TEXTURE_UNITS = { base_map: 0, normal_map: 1, specular_map: 2, occlusion_map: 3, picture: 4, mask_map: 5, shadow_map: 6 };
 const SHADOW_SIZE = 1024;
 const NUM_LIGHTS = 4; // As skin.frag.
-const SKIN_SCATTER = [0.22, 0.09, 0.05]; // As rendering/shading.py.
+const SKIN_SCATTER = [0.3, 0.12, 0.06]; // As rendering/shading.py.
 
 class Scene {
   constructor(canvas, parts) {

@@ -1,5 +1,5 @@
 #version 300 es
-// The same shading as relightify_jax/rendering/shading.py: Lambert with wrapped terminator,
+// The same shading as relightify_jax/rendering/shading.py: Lambert with a soft terminator,
 // GGX with height-correlated Smith and Schlick, order-2 spherical harmonics around.
 precision highp float;
 precision highp sampler2DArrayShadow;
@@ -136,7 +136,9 @@ void main() {
     if (dot(light_radiance[i], vec3(1.0)) <= 0.0) continue;
     float nl = dot(n, l), lh = clamp(dot(l, normalize(v + l)), 0.0, 1.0);
     vec3 arriving = light_radiance[i] * visibility(i, geometric, dot(geometric, l));
-    diffuse += arriving * (1.0 - fresnel(lh, f0)) * max(nl + scatter, 0.0) / ((1.0 + scatter) * (1.0 + scatter));
+    vec3 past = max(nl + scatter, 0.0);
+    vec3 softened = mix(past * past / (4.0 * max(scatter, 1e-6)), vec3(max(nl, 0.0)), step(scatter, vec3(nl)));
+    diffuse += arriving * (1.0 - fresnel(lh, f0)) * softened / (1.0 + scatter * scatter / 3.0);
     shine += arriving * PI * specular_brdf(n, v, l, roughness, f0) * max(nl, 0.0);
   }
 
