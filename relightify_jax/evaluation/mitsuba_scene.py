@@ -25,7 +25,8 @@ _FAST, _SURE = "llvm_ad_rgb", "scalar_rgb"
 _PROBE = (
     f"import mitsuba as mi; mi.set_variant({_FAST!r}); import numpy as np;"
     "np.array(mi.render(mi.load_dict({'type': 'scene', 'light': {'type': 'constant'},"
-    "'integrator': {'type': 'path'}, 'shape': {'type': 'sphere'}}), spp=1))"
+    "'integrator': {'type': 'path'}, 'shape': {'type': 'sphere'}, 'camera': {'type':"
+    "'perspective', 'film': {'type': 'hdrfilm', 'width': 8, 'height': 8}}}), spp=1))"
 )
 _PROBE_SECONDS = 120
 _SAMPLES_AT_ONCE = 2**24

@@ -234,7 +234,7 @@ def shade_lamps(
         view: (..., 3) unit, from the surface to the viewer.
         lamps: S samples.
         roughness: Scalar or (..., 1).
-        scatter: Wrap of the diffuse terminator, see `shading.shade`.
+        scatter: Softness of the diffuse terminator, see `shading.shade`.
         visibility: (S, ...) from `lamp_visibility`; None = no shadows.
         lobes: See `brdf.Lobes`.
 

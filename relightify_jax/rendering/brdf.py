@@ -108,7 +108,7 @@ def diffuse_response(
     Scattering under the skin carries light past the terminator: the clamped cosine becomes
     its mean over n.l - w to n.l + w, a parabola up to n.l = w and n.l from there on. Skin
     that faces the light keeps its colour but for 1 / (1 + w^2 / 3), which conserves energy
-    but for half a percent that the lobe takes too much.
+    but for up to a percent that a sharp lobe takes too much.
 
     Args:
         n_l: (..., 1) cosine to the light.

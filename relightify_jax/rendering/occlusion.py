@@ -19,7 +19,7 @@ from jax import lax
 
 from relightify_jax.core.numerics import matmul, normalize
 from relightify_jax.geometry.mesh import vertex_normals
-from relightify_jax.rendering.lighting import sh_basis, shade_sh
+from relightify_jax.rendering.lighting import Light, sh_basis, shade_sh
 from relightify_jax.rendering.rasterize import rasterize_depth
 
 BIAS_PIXELS = 0.5
@@ -72,6 +72,37 @@ def directional_visibility(
     """
     look = _observer(points, faces, query_points, query_normals, size, blur)
     return lax.map(look, directions).reshape(-1, *query_points.shape[:-1])
+
+
+def cast_shadows(
+    points: jax.Array,
+    faces: jax.Array,
+    light: Light,
+    query_points: jax.Array,
+    query_normals: jax.Array,
+    *,
+    size: int = 512,
+    blur: int = 3,
+) -> jax.Array:
+    """Share (..., D) of each of a light's directional lights that reaches places; no gradient.
+
+    Dark lights cost nothing. Other arguments as in `directional_visibility`: 512 pixels show
+    a bust of 40 cm at 0.8 mm, and edges are then about 2.5 mm soft.
+    """
+    scene = lax.stop_gradient((points, faces))
+    query = lax.stop_gradient((query_points, query_normals))
+
+    def look(beam):
+        direction, radiance = beam
+        return lax.cond(
+            jnp.any(radiance > 0),
+            lambda: directional_visibility(*scene, direction[None], *query, size=size, blur=blur)[
+                0
+            ],
+            lambda: jnp.ones(query_points.shape[:-1]),
+        )
+
+    return jnp.moveaxis(lax.map(look, (light.directions, light.radiance)), 0, -1)
 
 
 @functools.partial(jax.jit, static_argnames=("order", "size", "blur"))

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from relightify_jax.core.numerics import normalize
 from relightify_jax.core.uv_layout import SKIN_SPECULAR_ALBEDO
@@ -24,14 +23,11 @@ from relightify_jax.geometry.camera import (
 )
 from relightify_jax.geometry.mesh import object_from_tangent, vertex_normals, vertex_tangents
 from relightify_jax.geometry.morphable_model import PARTS
+from relightify_jax.rendering.area_lights import LampSamples, lamp_visibility, shade_lamps
 from relightify_jax.rendering.brdf import ONE_LOBE, Lobes
 from relightify_jax.rendering.interpolate import Fragments, compute_fragments, interpolate
 from relightify_jax.rendering.lighting import Light
-from relightify_jax.rendering.occlusion import (
-    directional_visibility,
-    receive_light,
-    shadowed_irradiance,
-)
+from relightify_jax.rendering.occlusion import cast_shadows, receive_light, shadowed_irradiance
 from relightify_jax.rendering.rasterize import check_faces, rasterize
 from relightify_jax.rendering.shading import SKIN_ROUGHNESS, SKIN_SCATTER, shade
 from relightify_jax.rendering.texture import (
@@ -46,10 +42,6 @@ _TILE_OF_PART = (0, 1, 2, 2, 3)
 _SPECULAR_OF_TILE = (None, SKIN_SPECULAR_ALBEDO, 0.5, 0.4)  # Eyes and mouth are wet.
 _ROUGHNESS_OF_TILE = (SKIN_ROUGHNESS, 0.5, 0.2, 0.35)
 _SCATTER_OF_TILE = (SKIN_SCATTER, SKIN_SCATTER, (0.05, 0.03, 0.02), SKIN_SCATTER)
-
-# Shadow maps of 512 pixels show a bust of 40 cm at 0.8 mm; edges are about 2.5 mm soft.
-_SHADOW_SIZE = 512
-_SHADOW_BLUR = 3
 
 
 T = TypeVar("T")
@@ -194,6 +186,7 @@ def render_head(
     shadows: bool = True,
     environment: jax.Array | None = None,
     transfer: jax.Array | None = None,
+    lamps: LampSamples | None = None,
     diffuse: Literal["sh", "quadrature"] = "sh",
     specular: Literal["quadrature", "split_sum"] = "quadrature",
     lobes: Lobes = ONE_LOBE,
@@ -211,10 +204,11 @@ def render_head(
         samples: Samples per pixel and axis.
         background: (3,) or (H, W, 3) linear RGB.
         occlusion: (V,), see `occlusion.mesh_occlusion`; without it, mouth and eyes glow.
-        shadows: Whether the directional lights cast them.
+        shadows: Whether directional lights and lamps cast them.
         environment: (h, w, 3) latlong radiance without its suns, in the model's frame, of
             which `light` is the `environment.environment_light`.
         transfer: (V, K or more) for `light.sh` (K, 3), see `occlusion.Occlusion`: soft shadows.
+        lamps: Near lights, see `area_lights.sample_rectangles`; 16 samples a lamp or more.
         diffuse, specular, lobes: See `shading.shade`.
         normal_space: Whether `assets.face_normal` is in tangent space or in the model's.
 
@@ -235,13 +229,20 @@ def render_head(
     if transfer is not None:
         received = interpolate(receive_light(transfer, light.sh), mesh.faces, surface.fragments)
         irradiance = shadowed_irradiance(received, light.sh, surface.normals, normals)
-    visibility = _cast_shadows(mesh, points, light, surface) if shadows else None
+    place = surface.position, surface.normals
+    visibility = cast_shadows(points, mesh.faces, light, *place) if shadows else None
     view = normalize(camera_position(camera) - surface.position)
     color = shade(
         albedo, specular_albedo, normals, view, light, roughness, scatter=scatter,
         occlusion=occlusion, visibility=visibility, environment=environment,
         irradiance=irradiance, diffuse=diffuse, specular=specular, lobes=lobes,
     )  # fmt: skip
+    if lamps is not None:
+        lit = lamp_visibility(points, mesh.faces, lamps, *place) if shadows else None
+        color += shade_lamps(
+            albedo, specular_albedo, surface.position, normals, view, lamps, roughness,
+            scatter=scatter, visibility=lit, lobes=lobes,
+        )  # fmt: skip
     return _resolve(color, surface.fragments.mask, samples, background)
 
 
@@ -256,30 +257,6 @@ def _material(assets, surface, normal_space) -> tuple[jax.Array, ...]:
     normals = normalize(normals) * surface.fragments.mask[..., None]
     roughness = jnp.array(_ROUGHNESS_OF_TILE)[tile][..., None]
     return maps[..., :3], maps[..., 3:4], normals, roughness, jnp.array(_SCATTER_OF_TILE)[tile]
-
-
-def _cast_shadows(mesh, points, light, surface) -> jax.Array:
-    """Share (H, W, D) of each directional light that reaches each pixel."""
-    points, position, normals = lax.stop_gradient((points, surface.position, surface.normals))
-
-    def look(beam):
-        direction, radiance = beam
-
-        def draw():
-            return directional_visibility(
-                points,
-                mesh.faces,
-                direction[None],
-                position,
-                normals,
-                size=_SHADOW_SIZE,
-                blur=_SHADOW_BLUR,
-            )[0]
-
-        # Half of the presets leave directions dark, and a shadow map is the dearest part.
-        return lax.cond(jnp.any(radiance > 0), draw, lambda: jnp.ones(surface.part.shape))
-
-    return jnp.moveaxis(lax.map(look, (light.directions, light.radiance)), 0, -1)
 
 
 @_checked

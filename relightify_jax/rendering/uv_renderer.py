@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from relightify_jax.core.numerics import normalize
 from relightify_jax.geometry.mesh import (
@@ -24,11 +23,7 @@ from relightify_jax.geometry.uv_atlas import UVAtlas, sample_atlas
 from relightify_jax.rendering.area_lights import LampSamples, shade_lamps
 from relightify_jax.rendering.brdf import ONE_LOBE, Lobes
 from relightify_jax.rendering.lighting import Light
-from relightify_jax.rendering.occlusion import (
-    directional_visibility,
-    receive_light,
-    shadowed_irradiance,
-)
+from relightify_jax.rendering.occlusion import receive_light, shadowed_irradiance
 from relightify_jax.rendering.renderer import HeadMesh
 from relightify_jax.rendering.shading import SKIN_ROUGHNESS, shade
 from relightify_jax.rendering.subsurface import (
@@ -75,41 +70,6 @@ def pose_normals(normals: jax.Array, rest: TexelSurface, posed: TexelSurface) ->
     return object_from_tangent(local, posed.normals, posed.tangents)
 
 
-@functools.partial(jax.jit, static_argnames=("size", "blur"))
-def texel_shadows(
-    points: jax.Array,
-    faces: jax.Array,
-    light: Light,
-    surface: TexelSurface,
-    *,
-    size: int = 512,
-    blur: int = 3,
-) -> jax.Array:
-    """Share (R, R, D) of each directional light that reaches each texel; no gradient.
-
-    Args:
-        points: (V, 3) of the whole posed mesh.
-        faces: (F, 3) int32.
-        light: D directional lights; dark ones cost nothing.
-        surface: Of the posed mesh.
-        size: Side of a shadow map in pixels.
-        blur: Width of the edge of a shadow in its pixels.
-    """
-
-    def look(beam):
-        direction, radiance = beam
-        visibility = functools.partial(directional_visibility, size=size, blur=blur)
-        return lax.cond(
-            jnp.any(radiance > 0),
-            lambda: visibility(points, faces, direction[None], surface.position, surface.normals)[
-                0
-            ],
-            lambda: jnp.ones(surface.position.shape[:-1]),
-        )
-
-    return jnp.moveaxis(lax.map(look, (light.directions, light.radiance)), 0, -1)
-
-
 @functools.partial(jax.jit, static_argnames=("normal_space", "specular", "lobes"))
 def light_texture(
     diffuse_albedo: jax.Array,
@@ -149,9 +109,9 @@ def light_texture(
         normal_space: "object", as in `UVMaps`, or "tangent", as in glTF.
         rest: The surface in the rest pose, to which object-space normals belong; None if
             that is the pose of `surface`.
-        scatter: Wrap of the diffuse terminator, see `shading.shade`; the cheap stand-in
+        scatter: Softness of the diffuse terminator, see `shading.shade`; the cheap stand-in
             for `profile`, so use one of them.
-        visibility: (R, R, D) of the directional lights, from `texel_shadows`.
+        visibility: (R, R, D) of the directional lights, from `occlusion.cast_shadows`.
         occlusion: (R, R, 1) ambient occlusion, `Occlusion.openness` with a last axis.
         transfer: (R, R, K) from `occlusion.compute_occlusion` with `surface.normals`, of
             the order of `light.sh` or a higher one; the detail of `normals` is added.

@@ -194,6 +194,13 @@ def test_a_head_shades_itself_as_in_mitsuba(mi):
     assert without["ratio"] > 1.03
 
 
+def test_the_fast_variant_is_taken_only_where_it_works(mi, monkeypatch):
+    monkeypatch.setattr(mitsuba_scene, "_PROBE", "raise SystemExit(1)")
+    assert mitsuba_scene.start_mitsuba("auto").variant() == "scalar_rgb"
+    with pytest.raises(InputError, match="take 'scalar_rgb'"):
+        mitsuba_scene.start_mitsuba("gpu_rgb")
+
+
 def test_without_mitsuba_one_sentence_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(mitsuba_scene.importlib, "import_module", raise_import_error)
     with pytest.raises(InputError, match=r"pip install \"relightify_jax\[validate\]\""):
@@ -224,9 +231,9 @@ def test_impossible_plans_are_explained(tmp_path, entries, words):
 
 def test_targets_judge_the_rows_they_are_about():
     row = dict(scene="head", material="matte", light="sky", reference="diffuse", ratio=1.0)
-    sheen = dict(material="sheen 0.4", reference="same", method="GGX 32x64", error=0.06)
+    sheen = dict(material="sheen 0.4", reference="same", method="GGX 32x64", error=0.06, noise=0.01)
     others = dict(method="PRT-SH4", error=0.02), dict(method="SH4", error=0.2), sheen
-    rows = [row | other for other in others]
+    rows = [row | other for other in (*others, sheen | dict(light="sun", noise=0.05))]
     diffuse, sheen = mitsuba_benchmark.targets(rows)
     assert "matte in sky 2.00% (met)." in diffuse and "20.00%" not in diffuse
-    assert "sheen 0.4 in sky 6.00% (missed)" in sheen
+    assert "sheen 0.4 in sky 6.00% (missed)" in sheen and "in sun 6.00% (open" in sheen

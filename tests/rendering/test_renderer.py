@@ -9,6 +9,7 @@ from relightify_jax.geometry.camera import Camera
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.rendering import renderer
+from relightify_jax.rendering.area_lights import LampSamples
 from relightify_jax.rendering.lighting import (
     Light,
     environment_to_sh,
@@ -197,6 +198,24 @@ def test_plate_casts_a_shadow_on_the_ball_and_only_there():
     assert lit[middle, middle + 7] > 0.2 > 0.02 > shadowed[middle, middle + 7]
     np.testing.assert_allclose(shadowed[middle - 7], lit[middle - 7], atol=0.02)
     np.testing.assert_allclose(unshadowed, lit, atol=0.05)  # A ball casts none on itself.
+
+
+def test_distant_lamp_is_a_directional_light_and_casts_its_shadow():
+    direction, distance = np.float32([0.7071, 0.0, 0.7071]), 30.0
+    dark = Light(jnp.zeros((9, 3)), jnp.asarray(direction[None]), jnp.zeros((1, 3)))
+    beam = dark._replace(radiance=jnp.ones((1, 3)))
+    lamp = LampSamples(
+        position=jnp.asarray(distance * direction)[None],
+        axis=jnp.zeros((1, 3)),
+        intensity=jnp.full((1, 3), np.pi * distance**2),
+    )
+    for points in (POINTS, spread_plate(POINTS)):
+        lit, expected = (
+            np.asarray(render(light, points=points, specular="split_sum", **options).image)
+            for light, options in ((dark, dict(lamps=lamp)), (beam, {}))
+        )
+        assert np.median(np.abs(lit - expected)) < 2e-3
+        assert np.mean(np.abs(lit - expected)) < 0.01 < 0.05 < expected.mean()
 
 
 @pytest.mark.slow

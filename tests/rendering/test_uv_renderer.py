@@ -13,6 +13,7 @@ from relightify_jax.rendering import renderer, uv_renderer
 from relightify_jax.rendering.area_lights import RectangleLights, lamp_visibility, sample_rectangles
 from relightify_jax.rendering.lighting import Light, disc_sh, uniform_sh
 from relightify_jax.rendering.occlusion import (
+    cast_shadows,
     compute_occlusion,
     fibonacci_directions,
     mesh_occlusion,
@@ -95,7 +96,7 @@ def test_texels_get_the_color_of_the_pixels_that_show_them():
     )  # fmt: skip
     surface = uv_renderer.texel_surface(MESH, ATLAS, POINTS)
     occlusion = uv_renderer.sample_atlas(ATLAS, MESH.faces, openness[:, None])
-    shadows = uv_renderer.texel_shadows(POINTS, MESH.faces, LIGHT, surface)
+    shadows = cast_shadows(POINTS, MESH.faces, LIGHT, surface.position, surface.normals)
     texture = light(occlusion=occlusion, visibility=shadows, scatter=SKIN_SCATTER)
 
     xy, _ = project(camera, surface.position)
@@ -158,7 +159,7 @@ def test_transfer_shadows_and_openness_agree_under_even_light():
 def test_subsurface_light_softens_the_shadow_and_keeps_the_albedo():
     small = 0.25 * POINTS  # Texels of 0.8 mm.
     surface = uv_renderer.texel_surface(MESH, ATLAS, small)
-    shadows = uv_renderer.texel_shadows(small, MESH.faces, LIGHT, surface)
+    shadows = cast_shadows(small, MESH.faces, LIGHT, surface.position, surface.normals)
     hard = light(small, visibility=shadows)
     soft = light(small, visibility=shadows, profile=SKIN_PROFILE)
     area = np.prod(surface.millimetres, axis=-1)[..., None]
