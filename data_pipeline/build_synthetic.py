@@ -20,11 +20,6 @@ from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path
 from relightify_jax.geometry.model_files import load_face_model
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/synthetic.py:default", "FILE.py:VARIANT", lock_config=True
-)
-_OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
-
 
 def make_sampler(scene: Scene, seed: int, progress: tqdm) -> Callable[[int], np.ndarray]:
     """Returns record number -> maps (R, R, 10); the number alone decides the record."""
@@ -74,11 +69,20 @@ def main(argv: list[str]) -> None:
     try:
         if len(argv) > 1:
             raise InputError(f"Unexpected argument {argv[1]!r}; everything is given by flags.")
-        print(build(_CONFIG.value, _OUT.value))
+        print(build(flags.FLAGS.config, flags.FLAGS.out))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(InputError.EXIT_CODE)
 
 
+def define_flags() -> None:
+    """Defines the options; not at import, where those of two programs would clash."""
+    config_flags.DEFINE_config_file(
+        "config", "configs/synthetic.py:default", "FILE.py:VARIANT", lock_config=True
+    )
+    flags.DEFINE_string("out", None, "Folder to write to.", required=True)
+
+
 if __name__ == "__main__":
+    define_flags()
     app.run(main)

@@ -40,28 +40,22 @@ from relightify_jax.rendering.lighting import named_lights, scale_light
 from relightify_jax.rendering.occlusion import compute_occlusion, fibonacci_directions
 from relightify_jax.rendering.renderer import render_head
 
-_HEAD = flags.DEFINE_string("head", None, "Folder of a finished run, or its head.glb.")
-_OUT = flags.DEFINE_string("out", "relit", "Folder for the pictures.")
-_LIGHT = flags.DEFINE_multi_string(
-    "light", [], "Name of a light; may be repeated. Default: all, or none beside --environment."
-)
-_ENVIRONMENT = flags.DEFINE_multi_string(
-    "environment", [], "Latlong environment map, .hdr or .exr; may be repeated."
-)
-_TURN = flags.DEFINE_float(
-    "turn", 0.0, "Degrees to turn environment maps by; 90 brings what is behind the camera "
-    "to the right of the picture."
-)  # fmt: skip
-_EXPOSURE = flags.DEFINE_float(
-    "exposure", None, "Factor on environment maps. Default: such that the face is well lit.",
-    lower_bound=0.0,
-)  # fmt: skip
-_SIZE = flags.DEFINE_integer("size", 512, "Pixels per side of a picture.", lower_bound=32)
-_YAW = flags.DEFINE_float("yaw", 12.0, "Degrees that the camera stands to the subject's left.")
-_FRAMES = flags.DEFINE_integer("frames", 36, "Frames of the turntable, 0 for none.", lower_bound=0)
-
 _GRID = (32, 64)  # Texels that the sheen is summed over; the suns are apart.
 _SWING = np.radians(55.0)  # Largest yaw of the turntable.
+
+
+class Options(NamedTuple):
+    """What to show; angles in degrees. See `define_flags`."""
+
+    head: str
+    out: str
+    lights: Sequence[str] = ()
+    environments: Sequence[str] = ()
+    turn: float = 0.0
+    exposure: float | None = None
+    size: int = 512
+    yaw: float = 12.0
+    frames: int = 36
 
 
 class Stage(NamedTuple):
@@ -71,11 +65,12 @@ class Stage(NamedTuple):
     transfer: jax.Array  # (V, 25), see `compute_occlusion`.
     sharp: Environment  # At the resolution of the file, for the backdrop.
     coarse: Environment  # On `_GRID`, for the light.
+    fixed_exposure: float | None
 
     def exposure(self, turn: float) -> float:
-        """The factor of the flag, or one that suits the face in the map turned by `turn`."""
-        if _EXPOSURE.value is not None:
-            return _EXPOSURE.value
+        """The factor that was asked for, or one that suits the face in the map turned by `turn`."""
+        if self.fixed_exposure is not None:
+            return self.fixed_exposure
         return float(skin_exposure(environment_light(turn_environment(self.coarse, turn))))
 
     def render(self, size: int, yaw: float, turn: float, exposure: float) -> np.ndarray:
@@ -108,16 +103,28 @@ class Stage(NamedTuple):
             yield self.render(size, _SWING * np.sin(phase), turn + phase, exposure)
 
 
-def main(argv: Sequence[str]) -> None:
-    """Renders and writes the pictures."""
-    del argv
-    path = pathlib.Path(cli.require(_HEAD.value, "head", "the folder of a finished run"))
+def set_stage(
+    studio: Studio, transfer: jax.Array, latlong: np.ndarray, exposure: float | None
+) -> Stage:
+    """The head in a map (h, w, 3): suns apart, the rest sharp to see and coarse to sum."""
+    environment = split_suns(jnp.asarray(latlong))
+    coarse = environment._replace(radiance=shrink_environment(environment.radiance, *_GRID))
+    return Stage(studio, transfer, environment, coarse, exposure)
+
+
+def run(options: Options) -> None:
+    """Renders and writes the pictures.
+
+    Raises:
+        InputError: If the head, a light or a map is not there or cannot be used.
+    """
+    path = pathlib.Path(options.head)
     lights = named_lights()
-    names = _LIGHT.value or ([] if _ENVIRONMENT.value else list(lights))
+    names = list(options.lights) or ([] if options.environments else list(lights))
     unknown = sorted(set(names) - set(lights))
     if unknown:
         raise InputError(f"There is no light {unknown[0]!r}; choose from {', '.join(lights)}.")
-    maps = {pathlib.Path(name).stem: read_environment(name) for name in _ENVIRONMENT.value}
+    maps = {pathlib.Path(name).stem: read_environment(name) for name in options.environments}
     cli.use_compile_cache()
     stored = read_glb(path / "head.glb" if path.is_dir() else path)
     points = jnp.asarray(stored.points)
@@ -125,10 +132,13 @@ def main(argv: Sequence[str]) -> None:
     directions = jnp.asarray(fibonacci_directions(256 if maps else 64))
     seen = compute_occlusion(points, stored.mesh.faces, points, normals, directions)
     studio = Studio(stored.mesh, stored.assets, points, seen.openness)
-    size, yaw, turn = _SIZE.value, np.radians(_YAW.value), np.radians(_TURN.value)
+    size, yaw, turn = options.size, np.radians(options.yaw), np.radians(options.turn)
 
-    with staged_folder(_OUT.value) as folder:
-        stages = {name: set_stage(studio, seen.transfer, latlong) for name, latlong in maps.items()}
+    with staged_folder(options.out) as folder:
+        stages = {
+            name: set_stage(studio, seen.transfer, latlong, options.exposure)
+            for name, latlong in maps.items()
+        }
         exposures = {name: stage.exposure(turn) for name, stage in stages.items()}
         pictures = {
             name: stage.render(size, yaw, turn, exposures[name]) for name, stage in stages.items()
@@ -137,26 +147,67 @@ def main(argv: Sequence[str]) -> None:
         for name, picture in pictures.items():
             save_image(folder / f"{name.replace(' ', '_')}.png", picture, srgb=True)
         save_image(folder / "strip.png", contact_strip(pictures), srgb=True)
-        if _FRAMES.value:
+        if options.frames:
             if stages:
-                turning = next(iter(stages.values())).turntable(size, _FRAMES.value, turn)
+                turning = next(iter(stages.values())).turntable(size, options.frames, turn)
             else:
-                turning = studio.turntable(lights[names[0]], size, _FRAMES.value)
-            frames = tqdm(turning, "turntable", _FRAMES.value, leave=False)
+                turning = studio.turntable(lights[names[0]], size, options.frames)
+            frames = tqdm(turning, "turntable", options.frames, leave=False)
             write_animation(folder / "turntable.webp", np.stack(list(frames)), fps=15)
         facts = {"head": str(path), "lights": names, "exposures": exposures}
         cli.record_run(folder, None, facts)
     for name, exposure in exposures.items():
         print(f"{name}: --exposure={exposure:.3g}")
-    print(f"Done. The pictures are in {_OUT.value}.")
+    print(f"Done. The pictures are in {options.out}.")
 
 
-def set_stage(studio: Studio, transfer: jax.Array, latlong: np.ndarray) -> Stage:
-    """The head in a map (h, w, 3): suns apart, the rest sharp to see and coarse to sum."""
-    environment = split_suns(jnp.asarray(latlong))
-    coarse = environment._replace(radiance=shrink_environment(environment.radiance, *_GRID))
-    return Stage(studio, transfer, environment, coarse)
+def define_flags() -> None:
+    """Defines the options; not at import, where those of two programs would clash."""
+    defaults = Options._field_defaults
+    flags.DEFINE_string("head", None, "Folder of a finished run, or its head.glb.")
+    flags.DEFINE_string("out", "relit", "Folder for the pictures.")
+    flags.DEFINE_multi_string(
+        "light", [], "Name of a light; may be repeated. Default: all, or none beside --environment."
+    )
+    flags.DEFINE_multi_string(
+        "environment", [], "Latlong environment map, .hdr or .exr; may be repeated."
+    )
+    flags.DEFINE_float(
+        "turn", defaults["turn"], "Degrees to turn environment maps by; 90 brings what is behind "
+        "the camera to the right of the picture."
+    )  # fmt: skip
+    flags.DEFINE_float(
+        "exposure", None, "Factor on environment maps. Default: such that the face is well lit.",
+        lower_bound=0.0,
+    )  # fmt: skip
+    flags.DEFINE_integer("size", defaults["size"], "Pixels per side of a picture.", lower_bound=32)
+    flags.DEFINE_float(
+        "yaw", defaults["yaw"], "Degrees that the camera stands to the subject's left."
+    )
+    flags.DEFINE_integer(
+        "frames", defaults["frames"], "Frames of the turntable, 0 for none.", lower_bound=0
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry point."""
+    del argv
+    given = flags.FLAGS
+    run(
+        Options(
+            head=cli.require(given.head, "head", "the folder of a finished run"),
+            out=given.out,
+            lights=given.light,
+            environments=given.environment,
+            turn=given.turn,
+            exposure=given.exposure,
+            size=given.size,
+            yaw=given.yaw,
+            frames=given.frames,
+        )
+    )
 
 
 if __name__ == "__main__":
+    define_flags()
     cli.run(main)

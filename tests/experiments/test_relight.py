@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from absl.testing import flagsaver
 from PIL import Image
 
 from experiments import relight
@@ -22,18 +21,18 @@ def sunny(path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("options", "message"),
     [
-        (dict(head=None), "--head is missing"),
-        (dict(light=["moonlight"]), "moonlight.*studio"),
-        (dict(environment=["none.hdr"]), "none.hdr does not exist"),
-        (dict(environment=["map.png"]), "neither .hdr nor .exr"),
+        (dict(head="nowhere"), "nowhere"),
+        (dict(lights=["moonlight"]), "moonlight.*studio"),
+        (dict(environments=["none.hdr"]), "none.hdr does not exist"),
+        (dict(environments=["map.png"]), "neither .hdr nor .exr"),
     ],
 )
-def test_wrong_flags_are_explained_before_anything_is_rendered(tmp_path, flags, message):
-    values = dict(head=str(tmp_path), out=str(tmp_path / "relit")) | flags
-    with flagsaver.flagsaver(**values), pytest.raises(InputError, match=message):
-        relight.main([])
+def test_wrong_options_are_explained_before_anything_is_rendered(tmp_path, options, message):
+    values = dict(head=str(tmp_path), out=str(tmp_path / "relit")) | options
+    with pytest.raises(InputError, match=message):
+        relight.run(relight.Options(**values))
     assert not (tmp_path / "relit").exists()
 
 
@@ -60,11 +59,11 @@ def test_a_head_is_shown_in_an_environment(tmp_path, embedded_model):
     pictures = {}
     for turn in (0.0, 180.0):
         out = tmp_path / f"turned_{turn:.0f}"
-        with flagsaver.flagsaver(
-            head=str(tmp_path), out=str(out), environment=[sunny(tmp_path / "sunny.hdr")],
+        options = relight.Options(
+            head=str(tmp_path), out=str(out), environments=[sunny(tmp_path / "sunny.hdr")],
             turn=turn, size=64, frames=0, exposure=1.0,
-        ):  # fmt: skip
-            relight.main([])
+        )  # fmt: skip
+        relight.run(options)
         pictures[turn] = np.asarray(Image.open(out / "sunny.png"), float)
         assert json.loads((out / "run.json").read_text())["facts"]["exposures"] == {"sunny": 1.0}
     # The sun is behind the head, or turned round before it.
