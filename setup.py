@@ -35,6 +35,7 @@ INSTALL = [
 ]
 EXTRAS = {
     "heic": ["pillow-heif"],  # Photographs as iPhones store them.
+    "bfm": ["h5py"],  # Basel face models of 2017 and 2019.
     "exr": ["openexr"],  # Environment maps as .exr.
     "bench": ["embreex", "moderngl", "trimesh"],  # Peers of the rasterizer.
     "validate": ["mitsuba"],  # The reference of the renderer.

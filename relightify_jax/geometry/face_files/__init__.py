@@ -1,0 +1,1 @@
+"""Readers of other laboratories' face models, which users bring themselves."""
