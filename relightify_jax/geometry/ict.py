@@ -1,7 +1,7 @@
 """Readers of ICT-FaceKit (light), a head model with 100 identity modes.
 
 Li et al., "Learning formation of physically-based face attributes", CVPR 2020; MIT
-licence, https://github.com/USC-ICT/ICT-FaceKit. The files are in centimetres, +Y up, the
+licence, https://github.com/ICT-VGL/ICT-FaceKit. The files are in centimetres, +Y up, the
 face along +Z, +X the subject's left, v up; tiles of the UV layout are integer steps of u.
 Skin, eyeballs and the inside of the mouth are kept; lashes, sockets and tear films are not.
 The eyeballs, whose tile ICT shares with the face, get the map of `geometry.embedded` instead;
@@ -22,7 +22,7 @@ from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 from relightify_jax.geometry.subdivision import triangulate
 
 LICENCE = "MIT, (c) 2020 USC Institute for Creative Technologies"
-_SOURCE = "https://github.com/USC-ICT/ICT-FaceKit (MIT licence)"
+_SOURCE = "https://github.com/ICT-VGL/ICT-FaceKit (MIT licence)"
 _METRES = 0.01
 # First vertex and part of each region, from the README of ICT-FaceKit; None is left out.
 _REGIONS = (
