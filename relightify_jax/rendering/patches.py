@@ -116,8 +116,8 @@ def _resolve_by_scattering(patches, buffers, num_faces, ordered, options):
     """Puts a chunk into the buffers by scatters, whose order does not matter.
 
     Whole rows of patches are scattered: on a CPU five times as fast as pixels. If `ordered`,
-    a tie goes to the later chunk. That needs no look at the depth as it was before, which
-    would make XLA copy the buffer every time.
+    what comes nearer, or as near, also has the lower index, so that one minimum does. It
+    needs no look at the depth as it was before, for which XLA would copy the buffer.
     """
     starts = _row_starts(patches, options)
     value = patches.inverse_depth.transpose(2, 0, 1)
@@ -136,9 +136,10 @@ def _resolve_by_scattering(patches, buffers, num_faces, ordered, options):
     )
     depth = put(lax.scatter_max, buffers.inverse_depth, updates=value)
     nearest = (value > 0) & (value == get(depth))
-    takes = nearest if ordered else nearest & (value > get(buffers.inverse_depth))
-    # What was nearest before is forgotten, then the lowest index of the nearest enters.
-    winner = put(lax.scatter_max, buffers.face, updates=jnp.where(takes, num_faces, 0))
+    winner = buffers.face
+    if not ordered:  # What was nearest before is forgotten.
+        nearer = nearest & (value > get(buffers.inverse_depth))
+        winner = put(lax.scatter_max, winner, updates=jnp.where(nearer, num_faces, 0))
     face = jnp.where(nearest, patches.face[:, None, None], num_faces)
     return Buffers(depth, put(lax.scatter_min, winner, updates=face))
 

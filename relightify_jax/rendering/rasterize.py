@@ -32,7 +32,7 @@ Mode = Literal["auto", "scatter", "sort"]
 _CLIP_BATCH = 256
 # Patches drawn at once: what a core's cache holds; elsewhere those of an ordinary picture,
 # as every further chunk costs a launch.
-_CPU_CHUNK = 1 << 12
+_MIN_CPU_CHUNK, _MAX_CPU_CHUNK = 1 << 12, 1 << 13
 _MAX_DEVICE_CHUNK = 1 << 17
 
 
@@ -154,7 +154,7 @@ def _check_options(num_faces, height, width, patch, max_patches, cull, clip, mod
         raise ValueError(f"mode must be 'auto', 'scatter' or 'sort', got {mode!r}.")
     chunk = min(2 * height * width // patch**2 + num_faces // 2, _MAX_DEVICE_CHUNK)
     if backend == "cpu":
-        chunk = _CPU_CHUNK
+        chunk = min(max(height * width // 32, _MIN_CPU_CHUNK), _MAX_CPU_CHUNK)
     return _Options(max_patches, cull, clip, DrawOptions(height, width, patch, mode, chunk))
 
 
@@ -172,7 +172,7 @@ def _draw(xy, depth, faces, near, options):
     in_front = depth > near
     whole = in_front & jnp.isfinite(depth) & within_guard(xy, height, width)
     whole = exists & jnp.all(whole[faces], axis=-1)
-    # From the last to the first, so that among equals the later drawn is the lower index.
+    # From the last to the first: whatever is drawn later has the lower index.
     faces, whole, exists = faces[::-1], whole[::-1], exists[::-1]
     numbers = jnp.arange(num_faces, dtype=jnp.int32)
     triangles, overflow = _set_up(xy[faces], depth[faces], whole, numbers[::-1], options)

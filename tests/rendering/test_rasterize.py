@@ -69,7 +69,7 @@ def test_culled_soup_equals_the_reference(cull):
 def test_result_does_not_depend_on_the_number_of_chunks(monkeypatch):
     xy, depth, faces = soup(4)
     expected = draw(xy, depth, faces)
-    monkeypatch.setattr(rasterize_lib, "_CPU_CHUNK", 100)
+    monkeypatch.setattr(rasterize_lib, "_MIN_CPU_CHUNK", 100)
     np.testing.assert_array_equal(draw(xy, depth, faces), expected)
     np.testing.assert_array_equal(draw(xy, depth, faces, mode="sort"), expected)
 
