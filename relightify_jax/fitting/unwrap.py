@@ -28,7 +28,7 @@ from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.uv_atlas import UVAtlas, sample_atlas
 from relightify_jax.rendering.interpolate import compute_fragments
 from relightify_jax.rendering.rasterize import rasterize
-from relightify_jax.rendering.texture import sample_image
+from relightify_jax.rendering.texture import build_mips, sample_image, sample_mips
 
 _MARGIN = 1.04  # Of the window over the part's box.
 _DEPTH_BIAS = 2e-4  # Metres, on top of the slope-scaled tolerance.
@@ -222,15 +222,9 @@ def _footprint(pixels: jax.Array, on_chart: jax.Array) -> jax.Array:
 
 def _sample_pyramid(image: jax.Array, pixels: jax.Array, footprint: jax.Array) -> jax.Array:
     """Trilinear lookup: the mean colour (R, R, 3) over a texel of side `footprint` pixels."""
-    level = jnp.clip(jnp.log2(jnp.maximum(footprint, 1.0)), 0.0, _LEVELS - 1.0)
-    result = jnp.zeros((*pixels.shape[:-1], image.shape[-1]))
-    for k in range(_LEVELS):
-        weight = jnp.maximum(1.0 - jnp.abs(level - k), 0.0)
-        result += weight[..., None] * sample_image(image, pixels / 2.0**k)
-        height, width, channels = image.shape
-        blocks = image.reshape(height // 2, 2, width // 2, 2, channels)
-        image = jnp.mean(blocks, axis=(1, 3))
-    return result
+    level = jnp.log2(jnp.maximum(footprint, 1.0))
+    uv = pixels / jnp.array(image.shape[1::-1], pixels.dtype)
+    return sample_mips(build_mips(image, _LEVELS), uv, level)
 
 
 def _smoothstep(t: jax.Array) -> jax.Array:

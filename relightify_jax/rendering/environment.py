@@ -29,6 +29,7 @@ from relightify_jax.rendering.lighting import (
     rotation_about_y,
     shade_sh,
 )
+from relightify_jax.rendering.texture import sample_image
 
 _HOT_PERCENTILE = 99.5
 _HOT = 8.0  # Over that percentile, a texel belongs to a sun.
@@ -123,17 +124,10 @@ def look_up(latlong: jax.Array, directions: jax.Array) -> jax.Array:
     height, width = latlong.shape[:2]
     x, y, z = jnp.moveaxis(normalize(directions), -1, 0)
     column = (0.5 + jnp.arctan2(x, -z) / (2 * np.pi)) * width - 0.5
-    row = jnp.clip(jnp.arccos(jnp.clip(y, -1.0, 1.0)) / np.pi * height - 0.5, 0.0, height - 1.0)
-    left, top = jnp.floor(column), jnp.floor(row)
-    right, down = (column - left)[..., None], (row - top)[..., None]
-    left, top = left.astype(jnp.int32), top.astype(jnp.int32)
-
-    def between(row):
-        near, far = (latlong[row, (left + i) % width] for i in (0, 1))
-        return near + right * (far - near)
-
-    upper, lower = between(top), between(jnp.minimum(top + 1, height - 1))
-    return upper + down * (lower - upper)
+    row = jnp.arccos(jnp.clip(y, -1.0, 1.0)) / np.pi * height - 0.5
+    # A column more on either side, so that the map closes round the back.
+    closed = jnp.pad(latlong, ((0, 0), (1, 1), (0, 0)), mode="wrap")
+    return sample_image(closed, jnp.stack([column + 1.5, row + 0.5], axis=-1))
 
 
 def backdrop(latlong: jax.Array, camera: Camera, *, height: int, width: int) -> jax.Array:
