@@ -29,7 +29,7 @@ from relightify_jax.rendering.lighting import (
     rotation_about_y,
     shade_sh,
 )
-from relightify_jax.rendering.texture import sample_image
+from relightify_jax.rendering.texture import overlap_shares, sample_image
 
 _HOT_PERCENTILE = 99.5
 _HOT = 8.0  # Over that percentile, a texel belongs to a sun.
@@ -84,16 +84,11 @@ def shrink_environment(latlong: jax.Array, height: int, width: int) -> jax.Array
 
     Exactly flux-preserving, for any two sizes.
     """
-    rows = _overlap(*(np.cos(np.linspace(np.pi, 0, n + 1)) for n in (latlong.shape[0], height)))
-    columns = _overlap(*(np.linspace(0, 1, n + 1) for n in (latlong.shape[1], width)))
+    num_rows, num_columns = latlong.shape[:2]
+    heights = (np.cos(np.linspace(np.pi, 0, num + 1)) for num in (num_rows, height))
+    rows = overlap_shares(*heights)
+    columns = overlap_shares(*(np.linspace(0, 1, num + 1) for num in (num_columns, width)))
     return einsum("ih,hwc,jw->ijc", jnp.asarray(rows), latlong, jnp.asarray(columns))
-
-
-def _overlap(edges: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Share (M, N) of each of M target intervals that each of N intervals covers."""
-    low = np.maximum(edges[None, :-1], target[:-1, None])
-    high = np.minimum(edges[None, 1:], target[1:, None])
-    return (np.maximum(high - low, 0) / np.diff(target)[:, None]).astype(np.float32)
 
 
 def environment_light(environment: Environment, order: int = 4) -> Light:

@@ -162,9 +162,19 @@ def _halve(texture, axis):
     texels = jnp.moveaxis(texture, axis, 0)
     if num % 2 == 0:
         texels = texels.reshape(half, 2, *texels.shape[1:]).mean(axis=1)
-    else:  # The share of each texel in each of the larger ones.
-        edges, first = np.arange(half + 1)[:, None] * (num / half), np.arange(num)
-        shared = np.minimum(edges[1:], first + 1) - np.maximum(edges[:-1], first)
-        shares = jnp.asarray(np.maximum(shared, 0) * (half / num), texture.dtype)
-        texels = jnp.tensordot(shares, texels, axes=1, precision="highest")
+    else:
+        shares = overlap_shares(np.arange(num + 1) / num, np.arange(half + 1) / half)
+        texels = jnp.tensordot(shares.astype(texels.dtype), texels, axes=1, precision="highest")
     return jnp.moveaxis(texels, 0, axis)
+
+
+def overlap_shares(edges: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Share (M, N) float32 of each of M target intervals that each of N intervals covers.
+
+    Args:
+        edges: (N + 1,) ascending limits of the intervals.
+        target: (M + 1,) ascending limits of the target intervals.
+    """
+    low = np.maximum(edges[None, :-1], target[:-1, None])
+    high = np.minimum(edges[None, 1:], target[1:, None])
+    return (np.maximum(high - low, 0) / np.diff(target)[:, None]).astype(np.float32)
