@@ -14,7 +14,7 @@ def get_config(variant: str = "default") -> ConfigDict:
     """Returns the config of `variant`: "default" or "draft" (a quick look)."""
     config = ConfigDict()
     config.seed = 0
-    config.uv_size = 512  # Texels per side of the exported maps: 256 or 512.
+    config.uv_size = 512  # Texels per side of the exported maps: 256, 512 or 1024.
     config.inpaint = ConfigDict()
     config.inpaint.num_seeds = 2  # Completions drawn; the one closest to the photo is kept.
     config.inpaint.num_steps = 25  # DDIM steps.

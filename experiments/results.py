@@ -57,6 +57,7 @@ def write_results(
             face.maps,
             resources.atlas,
             occlusion=np.asarray(face.occlusion),
+            looks=face.looks,
         )
         glb = write_glb(
             folder / "head.glb",

@@ -14,9 +14,12 @@ import numpy as np
 
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.numerics import normalize
+from relightify_jax.core.part_looks import PartLooks
 from relightify_jax.core.uv_layout import UVMaps
 from relightify_jax.fitting.config import FitConfig
+from relightify_jax.fitting.eye_color import read_eyes, turn_eyes
 from relightify_jax.fitting.fit import FitResult, fit_image
+from relightify_jax.fitting.mouth_color import read_mouth
 from relightify_jax.fitting.observe import observe_face
 from relightify_jax.fitting.relight_estimate import estimate_light
 from relightify_jax.fitting.unwrap import Observation
@@ -41,7 +44,7 @@ from relightify_jax.rendering.lighting import Light
 from relightify_jax.rendering.occlusion import mesh_occlusion
 from relightify_jax.rendering.shading import shade
 
-UV_SIZES = (256, 512)
+UV_SIZES = (256, 512, 1024)
 
 # Eyeballs and mouth are wet and lit by their own surroundings: never black.
 _FIRST_INSIDE = PARTS.index("eye_left")
@@ -81,6 +84,7 @@ class RelightableFace(NamedTuple):
     samples: UVMaps  # Every completion of the prior, (S, P, P, C), P its own resolution.
     light: jax.Array  # (9, 3) SH radiance in model space that explains the photo.
     occlusion: jax.Array  # (V,) ambient occlusion of the posed head, 1 = open.
+    looks: PartLooks  # Colours of eyes and mouth; the gaze is already in `fit.points`.
     notes: tuple[str, ...]  # What the user should know, in plain sentences.
 
 
@@ -92,7 +96,7 @@ def load_resources(
     Args:
         face_model: "embedded", "ict:PATH" or "PATH.npz".
         prior: Path of a prior (.npz); the embedded one if None.
-        uv_size: Texels per side of the maps, 256 or 512.
+        uv_size: Texels per side of the maps, one of `UV_SIZES`.
 
     Raises:
         InputError: If a file cannot be used or `uv_size` is not offered.
@@ -142,6 +146,7 @@ def reconstruct_face(
     with progress("unwrap"):
         observation = observe_face(photo, fit, resources.model, resources.atlas)
         jax.block_until_ready(observation)
+        looks, fit = observe_parts(resources.model, photo, landmarks, fit)
     with progress("inpaint"):
         maps, samples = inpaint_face(resources, observation, fit, key, options or InpaintOptions())
         jax.block_until_ready(maps)
@@ -149,8 +154,18 @@ def reconstruct_face(
         occlusion = face_occlusion(resources.model, fit.points)
         light = estimate_face_light(resources, observation, fit, maps, occlusion)
     return RelightableFace(
-        landmarks, fit, observation, maps, samples, light, occlusion, (*notes, *fit.notes)
+        landmarks, fit, observation, maps, samples, light, occlusion, looks, (*notes, *fit.notes)
     )
+
+
+def observe_parts(
+    model: MorphableModel, photo: np.ndarray, landmarks: FaceLandmarks, fit: FitResult
+) -> tuple[PartLooks, FitResult]:
+    """The colours of eyes and mouth, and the fit with eyes that look where the photo's do."""
+    eyes = read_eyes(photo, landmarks.points, fit.camera, fit.points, model, fit.sh)
+    looks = PartLooks(eyes, read_mouth(photo, landmarks.points, fit.sh))
+    points = turn_eyes(model, np.asarray(fit.points), eyes.gaze)
+    return looks, fit._replace(points=jnp.asarray(points))
 
 
 def face_occlusion(model: MorphableModel, points: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ import scipy.sparse.linalg as sparse_linalg
 
 from data_pipeline.face_model.borders import border_path, cut_loop, fan, place_border
 from data_pipeline.face_model.flatten import QuadLayout, flatten, natural_scale
-from data_pipeline.face_model.surfaces import (
+from relightify_jax.face_models.surfaces import (
     closest_points,
     exposure,
     interpolate,

@@ -7,6 +7,16 @@ the subject's: in a photo the right eye is on the left. `X_LEFT[i]` mirrors `X_R
 
 NUM_LANDMARKS = 468
 
+# On the middle of the face. The others up to 247 are on the right; in the same order, their
+# mirror images are those from 248 on.
+MIDLINE: tuple[int, ...] = (0, 1, 2, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 94, 151)
+MIDLINE += (152, 164, 168, 175, 195, 197, 199, 200)
+_RIGHT = tuple(index for index in range(248) if index not in MIDLINE)
+# `MIRROR[i]` is the landmark on the other side of the face.
+_OTHER_SIDE = dict(zip(_RIGHT, range(248, NUM_LANDMARKS), strict=True))
+_OTHER_SIDE |= {left: right for right, left in _OTHER_SIDE.items()}
+MIRROR = tuple(_OTHER_SIDE.get(index, index) for index in range(NUM_LANDMARKS))
+
 # Outer corners of the right and the left eye; their distance is the unit of errors.
 EYE_OUTER = (33, 263)
 

@@ -2,18 +2,18 @@
 
 The tile is an azimuthal map around the gaze axis (see `geometry.embedded`): its centre is
 the pupil, distance from the centre grows with the angle from the gaze axis and the tile's
-upper side is the upper side of the eye. Nothing here is measured from the photo.
+upper side is the upper side of the eye. The colours may be measured, see `core.part_looks`;
+fibres and veins are invented.
 """
 
 import numpy as np
 
+from relightify_jax.core.part_looks import SCLERA
 from relightify_jax.geometry.embedded import EYE_IRIS_RADIUS, EYE_PUPIL_RADIUS
 
 IRIS_BROWN = (0.070, 0.030, 0.013)
 IRIS_HAZEL = (0.140, 0.085, 0.030)
 IRIS_BLUE = (0.110, 0.190, 0.270)
-# Photographs show the sclera greyer than white paint: lids and lashes shade it.
-SCLERA = (0.56, 0.49, 0.44)
 
 
 def paint_eye(

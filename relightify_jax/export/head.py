@@ -2,7 +2,7 @@
 
 The face wears the maps that were inferred from the photo. What the photo cannot tell is
 procedural and says so: scalp and neck continue the face's colours, eyes and mouth are
-painted.
+painted in the colours that were measured, if they were.
 """
 
 from typing import NamedTuple
@@ -10,8 +10,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from relightify_jax.core.part_looks import PartLooks
 from relightify_jax.core.uv_layout import UVMaps
-from relightify_jax.export.eyes import IRIS_BROWN, paint_eye
+from relightify_jax.export.eyes import paint_eye
 from relightify_jax.export.head_texture import (
     FEATHER,
     bake_vertex_colors,
@@ -23,8 +24,9 @@ from relightify_jax.export.head_texture import (
     vertex_averages,
 )
 from relightify_jax.export.materials import Material, tangent_normals
-from relightify_jax.export.mouth import paint_mouth
+from relightify_jax.export.mouth import mouth_cells, paint_mouth
 from relightify_jax.export.parts import MeshPart, split_parts
+from relightify_jax.geometry.embedded import EYE_IRIS_RADIUS
 from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas
 from relightify_jax.rendering.shading import SKIN_ROUGHNESS
@@ -55,7 +57,7 @@ def dress_head(
     face_atlas: UVAtlas,
     *,
     occlusion: np.ndarray | None = None,
-    iris_rgb: tuple[float, float, float] = IRIS_BROWN,
+    looks: PartLooks = PartLooks(),  # noqa: B008  (immutable)
     head_size: int = 512,
 ) -> Head:
     """Gives every part of a head its material.
@@ -69,7 +71,7 @@ def dress_head(
         face_atlas: Atlas of the face tile of side R, triangles counted from 0.
         occlusion: (V,) ambient occlusion from `rendering.occlusion.mesh_occlusion`, 1 =
             open. Without it eye sockets and mouth glow.
-        iris_rgb: Linear RGB of the iris, see `paint_eye`.
+        looks: Colours of eyes and mouth.
         head_size: Texels per side of the tile of scalp, back and neck.
     """
     points = np.asarray(points)
@@ -89,13 +91,21 @@ def dress_head(
     }
     if "head" in faces:
         materials["head"] = _head_material(model, faces, points, colors, head_size)
-    eye = paint_eye(_EYE_SIZE, iris_rgb=iris_rgb)
+    eye = paint_eye(
+        _EYE_SIZE,
+        iris_rgb=looks.eyes.iris_rgb,
+        sclera_rgb=looks.eyes.sclera_rgb,
+        iris_radius=looks.eyes.iris_scale * EYE_IRIS_RADIUS,
+    )
     for name in ("eye_left", "eye_right"):
         if name in faces:
             materials[name] = Material(name, eye, EYE_SPECULAR, EYE_ROUGHNESS)
     if "mouth" in faces:
         materials["mouth"] = Material(
-            "mouth", paint_mouth(_MOUTH_SIZE), MOUTH_SPECULAR, MOUTH_ROUGHNESS
+            "mouth",
+            paint_mouth(_MOUTH_SIZE, mouth_cells(looks.mouth)),
+            MOUTH_SPECULAR,
+            MOUTH_ROUGHNESS,
         )
     if occlusion is not None:
         for part in parts:

@@ -4,12 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-TEETH = (0.58, 0.50, 0.39)
-TONGUE = (0.40, 0.13, 0.11)
-FLESH = (0.34, 0.09, 0.075)
+from relightify_jax.core.part_looks import FLESH, RGB, TEETH, TONGUE, MouthLook
+
 # Shells of the embedded model in the order of the cells of its interior tile, row by row:
 # upper teeth, lower teeth, tongue, mouth socket, left and right eye socket.
 EMBEDDED_CELLS = (TEETH, TEETH, TONGUE, FLESH, FLESH, FLESH)
+
+
+def mouth_cells(look: MouthLook) -> tuple[RGB, ...]:
+    """The colours of `EMBEDDED_CELLS` as one person has them."""
+    teeth, tongue, flesh = look.teeth_rgb, look.tongue_rgb, look.flesh_rgb
+    return teeth, teeth, tongue, flesh, flesh, flesh
 
 
 def paint_mouth(

@@ -46,24 +46,37 @@ class Appearance(NamedTuple):
     """Colour parameters of a face."""
 
     albedo: jax.Array  # (A, 3) log-albedo coefficients of `albedo_fields`.
+    modes: jax.Array  # (M,) ~ N(0, 1), of the face model's own statistical albedo.
     light: jax.Array  # (9, 3) spherical harmonics over `_BAND_SCALE`.
 
 
-def initial_appearance(skin_color: jax.Array | None = None) -> Appearance:
+class SkinFields(NamedTuple):
+    """What an albedo is made of, at any points (...)."""
+
+    fields: jax.Array  # (..., A) of `albedo_fields`.
+    base: jax.Array  # (..., 3) log of the statistical albedo's mean, less its median.
+    modes: jax.Array  # (..., M, 3) of the statistical albedo, in the logarithm.
+
+
+def initial_appearance(
+    skin_color: jax.Array | None = None, num_modes: int = 0
+) -> Appearance:
     """Skin under the usual light.
 
     Args:
         skin_color: (3,) linear RGB of lit skin in the photograph; None for the mean of
             the prior.
+        num_modes: Modes of the statistical albedo; if there are any, it has the lips and
+            brows that the fields would else bring.
     """
-    offsets = [mean for _, _, mean, _ in _FIELDS]
+    offsets = jnp.array([mean for _, _, mean, _ in _FIELDS]) * (num_modes == 0)
     base = jnp.array(_SKIN_LOG_ALBEDO)
     if skin_color is not None:
         frontal = LIGHT_MEAN[0] * (1 + LIGHT_MEAN[2])
         base = jnp.log(jnp.clip(skin_color / frontal, 0.01, 0.9))
     light = jnp.array(LIGHT_MEAN).at[1:].multiply(LIGHT_MEAN[0])
     light = jnp.broadcast_to(light[:, None], (9, 3))
-    return Appearance(jnp.concatenate([base[None], jnp.array(offsets)]), light)
+    return Appearance(jnp.concatenate([base[None], offsets]), jnp.zeros(num_modes), light)
 
 
 def albedo_fields(points: jax.Array, landmarks: jax.Array) -> jax.Array:
@@ -75,9 +88,17 @@ def albedo_fields(points: jax.Array, landmarks: jax.Array) -> jax.Array:
     return jnp.stack([jnp.ones(points.shape[:-1]), *fields], axis=-1)
 
 
-def albedo_at(appearance: Appearance, fields: jax.Array) -> jax.Array:
-    """Linear RGB albedo (..., 3) where the fields are (..., A)."""
-    return jnp.exp(einsum("...a,ac->...c", fields, appearance.albedo))
+def plain_skin_fields(fields: jax.Array) -> SkinFields:
+    """The skin of a face model that has no statistical albedo, from its fields (..., A)."""
+    shape = fields.shape[:-1]
+    return SkinFields(fields, jnp.zeros((*shape, 3)), jnp.zeros((*shape, 0, 3)))
+
+
+def albedo_at(appearance: Appearance, skin: SkinFields) -> jax.Array:
+    """Linear RGB albedo (..., 3)."""
+    smooth = einsum("...a,ac->...c", skin.fields, appearance.albedo)
+    own = einsum("...mc,m->...c", skin.modes, appearance.modes)
+    return jnp.exp(smooth + skin.base + own)
 
 
 def sh_from_light(light: jax.Array) -> jax.Array:
@@ -86,13 +107,13 @@ def sh_from_light(light: jax.Array) -> jax.Array:
 
 
 def render_color(
-    appearance: Appearance, fields: jax.Array, normals: jax.Array, view: jax.Array
+    appearance: Appearance, skin: SkinFields, normals: jax.Array, view: jax.Array
 ) -> jax.Array:
     """Colour of skin, its sheen included: on dark skin it is a third of what one sees.
 
     Args:
         appearance: Colour parameters.
-        fields: (..., A) from `albedo_fields`.
+        skin: What its albedo is made of.
         normals: (..., 3) unit, model frame.
         view: (..., 3) unit, towards the camera.
 
@@ -100,7 +121,7 @@ def render_color(
         (..., 3) linear RGB.
     """
     sh = sh_from_light(appearance.light)
-    diffuse = albedo_at(appearance, fields) * keep_positive(shade_sh(normals, sh))
+    diffuse = albedo_at(appearance, skin) * keep_positive(shade_sh(normals, sh))
     cosine = jnp.sum(normals * view, axis=-1, keepdims=True)
     mirror = normalize(2 * cosine * normals - view)
     f0 = jnp.full_like(cosine, F0_AT_SPECULAR_ONE * SKIN_SPECULAR_ALBEDO)
@@ -116,8 +137,8 @@ def keep_positive(shading: jax.Array) -> jax.Array:
 
 
 def appearance_residuals(appearance: Appearance) -> jax.Array:
-    """(3 A + 36,): colour parameters against their priors."""
-    mean = initial_appearance()
+    """(3 A + M + 36,): colour parameters against their priors."""
+    mean = initial_appearance(num_modes=appearance.modes.size)
     deviation = jnp.array([_SKIN_DEVIATION, *(deviation for *_, deviation in _FIELDS)])
     offset = (appearance.albedo - mean.albedo) / deviation[:, None]
     grey = jnp.mean(appearance.light, axis=-1)
@@ -125,4 +146,4 @@ def appearance_residuals(appearance: Appearance) -> jax.Array:
     tint = (appearance.light - grey[:, None]) / unit / jnp.array(TINT_DEVIATION)[:, None]
     relative = jnp.concatenate([grey[:1], grey[1:] / unit])
     grey_offset = (relative - jnp.array(LIGHT_MEAN)) / jnp.array(LIGHT_DEVIATION)
-    return jnp.concatenate([offset.reshape(-1), tint.reshape(-1), grey_offset])
+    return jnp.concatenate([offset.reshape(-1), appearance.modes, tint.reshape(-1), grey_offset])

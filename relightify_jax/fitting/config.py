@@ -18,7 +18,6 @@ class FitConfig(NamedTuple):
     # Errors of neighbouring landmarks are correlated: 468 points count as this fraction.
     landmark_weight: float = 0.7
     landmark_cutoff: float = 4.0  # Geman-McClure, in deviations; a hand over the chin.
-    expression_deviation: float = 0.4
     # Gaze and tongue are invisible to the landmarks and would only absorb their noise.
     hidden_expression_deviation: float = 0.03
 
@@ -42,4 +41,12 @@ class FitConfig(NamedTuple):
     # The refinement is undone if it raises the median landmark error by more than this
     # fraction of the outer-eye distance.
     max_landmark_loss: float = 1.5e-3
+    # The outline against the background, searched along its normals in the same rounds.
+    num_contour: int = 200
+    contour_weight: float = 12.0  # Of all of it, in independent observations.
+    contour_deviation: float = 1.5  # Crop pixels.
+    contour_cutoff: float = 4.0  # Deviations; where hair covers it, it is elsewhere.
+    # Non-rigid displacement of what the modes leave over; 0 metres turns it off.
+    residual_deviation: float = 1.2e-3
+    residual_noise: float = 0.5e-3  # Metres, of a landmark, its spread aside.
     seed: int = 0

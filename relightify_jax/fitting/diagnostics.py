@@ -2,16 +2,18 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from relightify_jax.core import facemesh
-from relightify_jax.fitting import objectives
+from relightify_jax.fitting import stages
+from relightify_jax.fitting.crop import Crop, to_crop
 from relightify_jax.fitting.objectives import Geometry, LandmarkData
-from relightify_jax.fitting.stages import PreparedModel
-from relightify_jax.geometry.camera import Camera
+from relightify_jax.fitting.prepared import PreparedModel
+from relightify_jax.fitting.stages import WELL_LOCALISED
+from relightify_jax.geometry.camera import Camera, project
+from relightify_jax.geometry.morphable_model import MorphableModel, landmarks
 from relightify_jax.geometry.rotations import matrix_from_axis_angle
 
-WELL_LOCALISED = 0.0045  # Metres of spread below which a landmark is a good judge.
 POOR_REPROJECTION = 0.02  # Of the outer-eye distance.
 POOR_PHOTOMETRIC = 0.25  # Of the median skin colour.
 LARGE_YAW = 60.0  # Degrees.
@@ -26,17 +28,9 @@ class LandmarkErrors(NamedTuple):
     worst_tenth: float  # 90th percentile.
 
 
-def landmark_errors(
-    geometry: Geometry, prepared: PreparedModel, data: LandmarkData
-) -> LandmarkErrors:
-    """Reprojection errors of the well-localised landmarks."""
-    residuals = np.asarray(objectives.landmark_residuals(geometry, data)).reshape(-1, 2)
-    distance = np.linalg.norm(residuals, axis=-1) * np.asarray(data.deviation)
-    # In a profile the two corners nearly coincide: the ruler is then the model's own.
-    pixels = np.asarray(data.pixels)
-    first, second = facemesh.EYE_OUTER
-    ruler = np.linalg.norm(pixels[first] - pixels[second])
-    error = distance[np.asarray(prepared.landmark_spread) < WELL_LOCALISED] / max(ruler, 1e-6)
+def landmark_errors(distance: np.ndarray, prepared: PreparedModel) -> LandmarkErrors:
+    """Summary of distances (468,), over the landmarks that are well localised."""
+    error = distance[np.asarray(prepared.landmark_spread) < WELL_LOCALISED]
     return LandmarkErrors(
         float(np.median(error)), float(error.mean()), float(np.percentile(error, 90))
     )
@@ -62,8 +56,11 @@ def head_angles(camera: Camera) -> tuple[float, float, float]:
 def diagnose(
     geometry: Geometry,
     camera: Camera,
+    points: jax.Array,
+    model: MorphableModel,
     prepared: PreparedModel,
     data: LandmarkData,
+    crop: Crop,
     measured: dict[str, Any],
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Collects the numbers of a fit and says in plain words what looks wrong.
@@ -71,29 +68,36 @@ def diagnose(
     Args:
         geometry: The fit.
         camera: Of the photograph.
-        prepared: The model.
+        points: (V, 3) the fitted head, displacement included.
+        model: The morphable model.
+        prepared: The same, prepared.
         data: Landmarks of the crop.
+        crop: The crop.
         measured: What the stages measured themselves; copied.
 
     Returns:
         Numbers by name (angles in degrees, lengths in metres, errors as fractions of the
-        outer-eye distance) and sentences, none if all is well.
+        outer-eye distance) and sentences, none if all is well. "model_" is before the
+        displacement.
     """
-    errors = landmark_errors(geometry, prepared, data)
+    by_model = landmark_errors(np.asarray(stages.landmark_distances(geometry, data)), prepared)
+    pixels = to_crop(crop, np.asarray(project(camera, landmarks(model, points))[0]))
+    distance = np.linalg.norm(pixels - np.asarray(data.pixels), axis=-1)
+    errors = landmark_errors(distance / float(stages.eye_distance(data.pixels)), prepared)
     yaw, pitch, roll = head_angles(camera)
-    crop_scale = float(np.exp(geometry.pose[6])) / float(camera.focal)
     box = np.ptp(np.asarray(data.pixels), axis=0).max()
     numbers = {
         "reprojection_median": errors.median,
         "reprojection_mean": errors.mean,
         "reprojection_p90": errors.worst_tenth,
+        "model_reprojection_median": by_model.median,
         "yaw": yaw,
         "pitch": pitch,
         "roll": roll,
         "focal": float(camera.focal),
         "distance": float(np.exp(geometry.pose[6] - geometry.pose[5])),
-        "pixels_per_metre": float(np.exp(geometry.pose[5])) / crop_scale,
-        "face_pixels": float(box) / crop_scale,
+        "pixels_per_metre": float(np.exp(geometry.pose[5])) / crop.scale,
+        "face_pixels": float(box) / crop.scale,
         **measured,
     }
     return numbers, tuple(_complaints(numbers))
@@ -101,7 +105,7 @@ def diagnose(
 
 def _complaints(numbers: dict[str, Any]) -> list[str]:
     notes = []
-    if not numbers["reprojection_median"] < POOR_REPROJECTION:
+    if not numbers["model_reprojection_median"] < POOR_REPROJECTION:
         notes.append(
             f"The head model misses the landmarks by {numbers['reprojection_median']:.1%} of the "
             "eye distance; the shape is uncertain, try a sharper or less covered face."

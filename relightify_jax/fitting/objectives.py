@@ -12,9 +12,11 @@ from jax.flatten_util import ravel_pytree
 
 from relightify_jax.core.numerics import einsum, normalize
 from relightify_jax.fitting import appearance as looks
-from relightify_jax.fitting.appearance import Appearance
+from relightify_jax.fitting.appearance import Appearance, SkinFields
 from relightify_jax.fitting.pose import camera_from_pose
 from relightify_jax.geometry.camera import Camera, camera_position, project
+
+_CORRECTIVE_DEVIATION = 0.05
 
 
 class ShapeModel(NamedTuple):
@@ -26,12 +28,23 @@ class ShapeModel(NamedTuple):
     faces: jax.Array  # (F, 3) int32.
 
 
+class ShapePrior(NamedTuple):
+    """What is known of a face model's coefficients beforehand."""
+
+    expression_deviation: jax.Array  # (e,).
+    expression_low: jax.Array  # (e,).
+    expression_high: jax.Array  # (e,).
+    # Correctives and the expressions that they may not exceed: ARKit's mouthClose only
+    # closes what jawOpen has opened.
+    correctives: jax.Array  # (c, 2) int32.
+
+
 class Geometry(NamedTuple):
     """The parameters that place every vertex."""
 
+    identity: jax.Array  # (k,) ~ N(0, 1); first, since photographs of one person share it.
     pose: jax.Array  # (7,), see `pose.py`.
-    identity: jax.Array  # (k,) ~ N(0, 1).
-    expression: jax.Array  # (e,) in [0, 1].
+    expression: jax.Array  # (e,).
 
 
 class Parameters(NamedTuple):
@@ -46,11 +59,12 @@ class LandmarkData(NamedTuple):
 
     model: ShapeModel  # Its vertices are the landmarks.
     pixels: jax.Array  # (L, 2) landmarks in the crop.
-    deviation: jax.Array  # (L,) expected error, px.
+    deviation: jax.Array  # (L,) expected error, px, with what the modes cannot follow.
+    fine_deviation: jax.Array  # (L,) that of the landmarks themselves, px.
     center: jax.Array  # (2,) principal point.
     anchor: jax.Array  # (3,) see `camera_from_pose`.
-    expression_deviation: jax.Array  # (e,).
     log_focal: jax.Array  # (2,) mean and deviation of the prior on log focal length.
+    prior: ShapePrior
 
 
 class PixelData(NamedTuple):
@@ -61,7 +75,7 @@ class PixelData(NamedTuple):
     """
 
     corners: ShapeModel  # Its vertices are the corners, three for each pixel; no faces.
-    fields: jax.Array  # (N, 3, A) albedo fields at the corners.
+    skin: SkinFields  # (N, 3, ...) at the corners.
     normal_offset: jax.Array  # (N, 3) from the triangle's normal to the smooth one.
     xy: jax.Array  # (N, 2) pixel centres.
     color: jax.Array  # (N, 3) linear RGB of the photograph.
@@ -69,10 +83,21 @@ class PixelData(NamedTuple):
     deviation: jax.Array  # () of the colour.
 
 
+class ContourData(NamedTuple):
+    """Points of the head's outline and where the photograph shows the outline, C of them."""
+
+    points: ShapeModel  # Its vertices lie on the outline as it was seen last; no faces.
+    target: jax.Array  # (C, 2) px.
+    normal: jax.Array  # (C, 2) unit, at right angles to the outline, outwards.
+    valid: jax.Array  # (C,) 0 or 1.
+    deviation: jax.Array  # () px.
+
+
 class PhotoData(NamedTuple):
     """What the photometric stage looks at."""
 
     landmarks: LandmarkData
+    contour: ContourData
     pixels: PixelData
 
 
@@ -94,16 +119,33 @@ def landmark_residuals(geometry: Geometry, data: LandmarkData) -> jax.Array:
     return ((pixels - data.pixels) / data.deviation[:, None]).reshape(-1)
 
 
-def geometry_prior_residuals(geometry: Geometry, data: LandmarkData) -> jax.Array:
-    """(k + e + 1,): identity, expression and focal length against their priors."""
+def identity_prior_residuals(geometry: Geometry) -> jax.Array:
+    """(k,): identity against its prior; once for a person, not for each photograph."""
+    return geometry.identity
+
+
+def view_prior_residuals(geometry: Geometry, data: LandmarkData) -> jax.Array:
+    """(e + c + 1,): expression and focal length against their priors."""
     mean, deviation = data.log_focal
+    corrective, limit = data.prior.correctives.T
+    excess = geometry.expression[corrective] - geometry.expression[limit]
     return jnp.concatenate(
         [
-            geometry.identity,
-            geometry.expression / data.expression_deviation,
+            geometry.expression / data.prior.expression_deviation,
+            jnp.maximum(excess, 0.0) / _CORRECTIVE_DEVIATION,
             (geometry.pose[6:] - mean) / deviation,
         ]
     )
+
+
+def contour_residuals(geometry: Geometry, data: PhotoData) -> jax.Array:
+    """(C,) distances of the outline from that of the photograph, along its normal."""
+    contour = data.contour
+    pixels, _ = project(
+        fitted_camera(geometry, data.landmarks), evaluate_shape(contour.points, geometry)
+    )
+    distance = jnp.sum((pixels - contour.target) * contour.normal, axis=-1)
+    return jnp.where(contour.valid > 0, distance, 0.0) / contour.deviation
 
 
 def pixel_barycentrics(xy: jax.Array, corners: jax.Array, depth: jax.Array) -> jax.Array:
@@ -144,8 +186,8 @@ def _color_residuals(corners, pose, appearance: Appearance, data: PhotoData) -> 
     # smooth normal removes the facets.
     normal = normalize(triangle_normals(corners) + pixels.normal_offset)
     view = normalize(camera_position(camera) - einsum("nv,nvc->nc", bary, corners))
-    fields = einsum("nv,nva->na", bary, pixels.fields)
-    color = looks.render_color(appearance, fields, normal, view)
+    skin = SkinFields(*(einsum("nv,nv...->n...", bary, field) for field in pixels.skin))
+    color = looks.render_color(appearance, skin, normal, view)
     # Selected before it is scaled: an unused pixel must not carry a NaN into the sum.
     difference = jnp.where(pixels.valid[:, None] > 0, color - pixels.color, 0.0)
     return difference / pixels.deviation
@@ -157,12 +199,23 @@ def triangle_normals(corners: jax.Array) -> jax.Array:
     return normalize(jnp.cross(first, second), eps=1e-24)
 
 
-def joint_residuals(parameters: Parameters, data: PhotoData) -> jax.Array:
-    """Landmarks (2 L), priors of geometry, photometry (3 N), priors of appearance."""
+def geometric_residuals(geometry: Geometry, data: PhotoData) -> jax.Array:
+    """Landmarks (2 L), priors (k + e + c + 1), outline (C)."""
     return jnp.concatenate(
         [
-            landmark_residuals(parameters.geometry, data.landmarks),
-            geometry_prior_residuals(parameters.geometry, data.landmarks),
+            landmark_residuals(geometry, data.landmarks),
+            identity_prior_residuals(geometry),
+            view_prior_residuals(geometry, data.landmarks),
+            contour_residuals(geometry, data),
+        ]
+    )
+
+
+def joint_residuals(parameters: Parameters, data: PhotoData) -> jax.Array:
+    """`geometric_residuals`, photometry (3 N), priors of appearance."""
+    return jnp.concatenate(
+        [
+            geometric_residuals(parameters.geometry, data),
             photometric_residuals(parameters, data),
             looks.appearance_residuals(parameters.appearance),
         ]
@@ -183,24 +236,16 @@ def joint_jacobian(parameters: Parameters, data: PhotoData) -> tuple[jax.Array, 
     _, push = jax.linearize(lambda x: _color_residuals(x, geometry.pose, appearance, data), corners)
     units = jnp.eye(9).reshape(9, 1, 3, 3)
     by_corner = jax.vmap(lambda unit: push(jnp.broadcast_to(unit, corners.shape)))(units)
-    by_shape = [
+    by_identity, by_expression = (
         einsum("jnc,knj->knc", by_corner, modes.reshape(-1, count, 9))
         for modes in (model.identity, model.expression)
-    ]
+    )
     by_pose = _jacobian(lambda x: _color_residuals(corners, x, appearance, data), geometry.pose)
     by_color = _jacobian(lambda x: _color_residuals(corners, geometry.pose, x, data), appearance)
-    blocks = [by_pose, *by_shape, by_color]
+    blocks = [by_identity, by_pose, by_expression, by_color]
     photometric = jnp.concatenate([block.reshape(-1, 3 * count) for block in blocks])
 
-    def geometric_residuals(geometry):
-        return jnp.concatenate(
-            [
-                landmark_residuals(geometry, data.landmarks),
-                geometry_prior_residuals(geometry, data.landmarks),
-            ]
-        )
-
-    geometric = _jacobian(geometric_residuals, geometry)
+    geometric = _jacobian(lambda geometry: geometric_residuals(geometry, data), geometry)
     prior = _jacobian(looks.appearance_residuals, appearance)
     jacobian = jnp.concatenate(
         [

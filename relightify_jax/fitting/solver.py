@@ -58,7 +58,6 @@ def minimize(
     *,
     num_steps: int,
     damping: float = 1e-2,
-    jacobian_fn: Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]] | None = None,
 ) -> Solution:
     """Minimizes the robust cost of `residual_fn(theta, data)`. Pure; jit the caller.
 
@@ -73,28 +72,102 @@ def minimize(
         bounds: Box and free subset.
         num_steps: Trials, taken or not.
         damping: Initial damping relative to the diagonal of the normal matrix.
-        jacobian_fn: (theta, data) -> residuals (N,) and their derivatives (P, N), one row
-            for each parameter; None takes them by forward differentiation.
 
     Returns:
         The best point and the cost after every trial. A trial with a cost that is not
         finite is rejected, so a finite start gives a finite result.
     """
+    one_view = jax.tree.map(lambda x: jnp.asarray(x)[None], (theta, data, loss))
+    solution = minimize_shared(
+        residual_fn, *one_view, bounds, num_shared=0, num_steps=num_steps, damping=damping
+    )
+    return Solution(solution.theta[0], solution.costs)
+
+
+def minimize_shared(
+    residual_fn: Callable[[jax.Array, Any], jax.Array],
+    theta: jax.Array,
+    data: Any,
+    loss: Loss,
+    bounds: Bounds,
+    *,
+    num_shared: int,
+    num_steps: int,
+    damping: float = 1e-2,
+    jacobian_fn: Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]] | None = None,
+) -> Solution:
+    """Minimizes the sum of the robust costs of B views that share some parameters.
+
+    Args:
+        residual_fn: (theta (P,), data) -> residuals (N,) of one view.
+        theta: (B, P) start; the first `num_shared` columns are common to all views, those
+            of the first view count.
+        data: Pytree of arrays with a leading axis B.
+        loss: Weights and robust scales, (B, N) or (B, 1).
+        bounds: Box and free subset, (P,) or (B, P).
+        num_shared: How many parameters are common.
+        num_steps: Trials, taken or not.
+        damping: Initial damping relative to the diagonal of the normal matrix.
+        jacobian_fn: (theta, data) -> residuals (N,) and their derivatives (P, N), one row
+            for each parameter; None takes them by forward differentiation.
+
+    Returns:
+        As `minimize`; theta is (B, P) with equal shared columns.
+    """
+    num_views, _ = theta.shape
     if jacobian_fn is None:
         jacobian_fn = functools.partial(_forward_jacobian, residual_fn)
 
-    def linearize(theta):
-        residuals, jacobian = jacobian_fn(theta, data)
-        influence = loss.weight / (1.0 + residuals**2 / loss.cutoff**2) ** 2
-        weighted = jacobian * influence
-        return matmul(weighted, jacobian.T), matmul(weighted, residuals)
+    def pack(rows):
+        rows = jnp.broadcast_to(rows, theta.shape)
+        return jnp.concatenate([rows[0, :num_shared], rows[:, num_shared:].reshape(-1)])
+
+    def unpack(packed):
+        shared = jnp.broadcast_to(packed[:num_shared], (num_views, num_shared))
+        return jnp.concatenate([shared, packed[num_shared:].reshape(num_views, -1)], axis=1)
+
+    def linearize(packed):
+        def view(theta, data, loss):
+            residuals, jacobian = jacobian_fn(theta, data)
+            influence = loss.weight / (1.0 + residuals**2 / loss.cutoff**2) ** 2
+            weighted = jacobian * influence
+            return matmul(weighted, jacobian.T), matmul(weighted, residuals)
+
+        normal, gradient = jax.vmap(view)(unpack(packed), data, loss)
+        return _assemble_normal(normal, num_shared), jnp.concatenate(
+            [gradient[:, :num_shared].sum(axis=0), gradient[:, num_shared:].reshape(-1)]
+        )
+
+    def cost_of(packed):
+        view = lambda theta, data, loss: robust_cost(residual_fn(theta, data), loss)  # noqa: E731
+        return jnp.sum(jax.vmap(view)(unpack(packed), data, loss))
+
+    box = Bounds(*(pack(x) for x in bounds))
+    solution = _descend(cost_of, linearize, pack(theta), box, num_steps, damping)
+    return Solution(unpack(solution.theta), solution.costs)
+
+
+def _assemble_normal(normal: jax.Array, num_shared: int) -> jax.Array:
+    """One matrix for shared, then own parameters, from those (B, P, P) of the views."""
+    num_views, size, _ = normal.shape
+    num_own = (size - num_shared) * num_views
+    cross = jnp.moveaxis(normal[:, :num_shared, num_shared:], 0, 1).reshape(num_shared, num_own)
+    own = normal[:, num_shared:, num_shared:]
+    own = jnp.einsum("bij,bc->bicj", own, jnp.eye(num_views, dtype=normal.dtype))
+    own = own.reshape(num_own, num_own)
+    shared = normal[:, :num_shared, :num_shared].sum(axis=0)
+    return jnp.block([[shared, cross], [cross.T, own]])
+
+
+def _descend(cost_of, linearize, theta, bounds: Bounds, num_steps: int, damping) -> Solution:
+    """Levenberg-Marquardt on (P,) parameters, given cost and normal equations."""
 
     def step(state: Any, _: Any) -> tuple[Any, jax.Array]:
         theta, cost, normal, gradient, damping, moved = state
         # After a refused trial the last derivatives still hold.
         normal, gradient = lax.cond(moved, linearize, lambda _: (normal, gradient), theta)
         candidate = _trial(theta, normal, gradient, damping, bounds)
-        new_cost = robust_cost(residual_fn(candidate, data), loss)
+        new_cost = cost_of(candidate)
         taken = new_cost < cost  # False for NaN.
         theta = jnp.where(taken, candidate, theta)
         cost = jnp.where(taken, new_cost, cost)
@@ -102,7 +175,7 @@ def minimize(
         damping = jnp.clip(damping * factor, _MIN_DAMPING, _MAX_DAMPING)
         return (theta, cost, normal, gradient, damping, taken), cost
 
-    cost = robust_cost(residual_fn(theta, data), loss)
+    cost = cost_of(theta)
     size, dtype = theta.shape[0], theta.dtype
     nothing = jnp.zeros((size, size), dtype), jnp.zeros(size, dtype)
     start = (theta, cost, *nothing, jnp.asarray(damping, dtype), jnp.asarray(True))

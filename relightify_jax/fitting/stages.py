@@ -1,4 +1,8 @@
-"""The compiled stages of a fit: landmarks, then pixels; shapes depend on the model only."""
+"""The compiled stages of a fit: landmarks, then pixels and outline, then what is left.
+
+Each takes all photographs of one person, with a leading axis N on everything that belongs to
+a photograph; identity is common to them. Shapes depend on the model, N and the crop only.
+"""
 
 import functools
 from typing import NamedTuple
@@ -8,105 +12,23 @@ import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from relightify_jax.core.numerics import normalize
+from relightify_jax.core import facemesh, rng
 from relightify_jax.fitting import appearance as looks
-from relightify_jax.fitting import face_regions, objectives, solver
+from relightify_jax.fitting import objectives, solver
+from relightify_jax.fitting.appearance import Appearance
 from relightify_jax.fitting.config import FitConfig
-from relightify_jax.fitting.objectives import (
-    Geometry,
-    LandmarkData,
-    Parameters,
-    PhotoData,
-    PixelData,
-    ShapeModel,
-)
-from relightify_jax.geometry.camera import camera_position, project
-from relightify_jax.geometry.mesh import vertex_normals
-from relightify_jax.geometry.morphable_model import MorphableModel
-from relightify_jax.rendering.interpolate import compute_fragments, interpolate
-from relightify_jax.rendering.rasterize import rasterize
+from relightify_jax.fitting.contour import search_contour, slide_landmarks
+from relightify_jax.fitting.evidence import draw_pixels, look_at_head, median_where
+from relightify_jax.fitting.objectives import Geometry, LandmarkData, Parameters, PhotoData
+from relightify_jax.fitting.prepared import PreparedModel
 
+WELL_LOCALISED = 0.0045  # Metres of spread below which a landmark is a good judge.
 _MAX_IDENTITY = 4.0  # Deviations; a box, far beyond any face.
 _MAX_LOG_FOCAL_CHANGE = 1.5  # In one solve.
-_PLAIN_SKIN = face_regions.CHEEKS + face_regions.NOSE
-# How far, in log colour, skin may be from the median of nose and cheeks: shadows change
-# its luminance much, its colour little; hair and background rarely keep to both.
-_LUMINANCE_REACH, _CHROMA_REACH = 1.2, 0.35
-_PIXEL_REACH = 0.012  # Metres around the landmarks in which pixels are compared.
-
-
-class PreparedModel(NamedTuple):
-    """A morphable model as the stages take it; see `prepare_model`."""
-
-    shape: ShapeModel
-    landmarks: ShapeModel  # Its 468 vertices are the landmarks.
-    landmark_normals: jax.Array  # (L, 3) on the mean head.
-    landmark_spread: jax.Array  # (L,) metres.
-    fields: jax.Array  # (V, A) albedo fields.
-    plain_skin: jax.Array  # (V,) 1 on nose and cheeks, where hair does not reach.
-    comparable: jax.Array  # (F,) bool: triangles of the face near its landmarks.
-
-
-def prepare_model(model: MorphableModel, config: FitConfig) -> PreparedModel:
-    """Cuts a model down to what a fit needs; do it once for many photographs."""
-    return _prepare(
-        model.mean,
-        model.identity[: config.num_identity],
-        model.expression[: config.num_expression],
-        model.faces,
-        model.face_part,
-        model.landmark_vertices,
-        model.landmark_bary,
-        model.landmark_spread,
-    )
-
-
-@jax.jit
-def _prepare(mean, identity, expression, faces, face_part, vertices, bary, spread):
-    def at_landmarks(field):
-        return jnp.sum(field[..., vertices, :] * bary[..., None], axis=-2)
-
-    landmarks = at_landmarks(mean)
-    near = face_regions.distance_to(mean, landmarks) < _PIXEL_REACH
-    return PreparedModel(
-        ShapeModel(mean, identity, expression, faces),
-        ShapeModel(landmarks, at_landmarks(identity), at_landmarks(expression), faces[:0]),
-        normalize(at_landmarks(vertex_normals(mean, faces))),
-        spread,
-        looks.albedo_fields(mean, landmarks),
-        face_regions.field_around(mean, landmarks[jnp.array(_PLAIN_SKIN)], 0.012),
-        (face_part == 0) & jnp.all(near[faces], axis=-1),
-    )
-
-
-def _bounds(parameters, is_free) -> solver.Bounds:
-    """Box and free subset of a flattened `Geometry` or `Parameters`.
-
-    Args:
-        parameters: The pytree to be flattened.
-        is_free: The same pytree with one bool for each array.
-    """
-    geometry = parameters.geometry if isinstance(parameters, Parameters) else parameters
-    lower = jax.tree.map(lambda x: jnp.full_like(x, -jnp.inf), parameters)
-    upper = jax.tree.map(lambda x: jnp.full_like(x, jnp.inf), parameters)
-    # Far beyond what the prior allows; keeps a first step from running away.
-    reach = jnp.full_like(geometry.pose, jnp.inf).at[6].set(_MAX_LOG_FOCAL_CHANGE)
-    box_low = Geometry(
-        geometry.pose - reach,
-        jnp.full_like(geometry.identity, -_MAX_IDENTITY),
-        jnp.zeros_like(geometry.expression),
-    )
-    box_high = Geometry(
-        geometry.pose + reach,
-        jnp.full_like(geometry.identity, _MAX_IDENTITY),
-        jnp.ones_like(geometry.expression),
-    )
-    if isinstance(parameters, Parameters):
-        lower, upper = lower._replace(geometry=box_low), upper._replace(geometry=box_high)
-    else:
-        lower, upper = box_low, box_high
-    free = jax.tree.map(lambda x, flag: jnp.full(x.shape, flag), parameters, is_free)
-    return solver.Bounds(*(ravel_pytree(tree)[0] for tree in (lower, upper, free)))
+# The first rounds fit colours only: from nearly quadratic to robust, for a poor start is
+# no outlier.
+_COLOR_ROUNDS = (4.0, 1.0)  # Factors of the robust cutoff.
+_FEW_CONTOUR = 60.0  # Points of the outline below which it weighs less as a whole.
 
 
 class LossWeights(NamedTuple):
@@ -115,7 +37,12 @@ class LossWeights(NamedTuple):
     landmark_weight: jax.Array | float
     landmark_cutoff: jax.Array | float
     photometric_weight: jax.Array | float
+    photometric_deviation: jax.Array | float
     photometric_cutoff: jax.Array | float
+    contour_weight: jax.Array | float
+    contour_deviation: jax.Array | float
+    contour_cutoff: jax.Array | float
+    max_landmark_loss: jax.Array | float
 
 
 def loss_weights(config: FitConfig) -> LossWeights:
@@ -123,186 +50,282 @@ def loss_weights(config: FitConfig) -> LossWeights:
     return LossWeights(*(getattr(config, name) for name in LossWeights._fields))
 
 
-@functools.partial(jax.jit, static_argnames=("num_steps",))
+class Refined(NamedTuple):
+    """Result of `refine`; N photographs."""
+
+    parameters: Parameters  # (N, ...).
+    evidence: PhotoData  # (N, ...), of the last look.
+    accepted: jax.Array  # () bool: the landmarks stayed where they were.
+    photometric_residual: jax.Array  # (N,) median, of the median skin colour; NaN if none.
+    compared_pixels: jax.Array  # (N,).
+    contour_residual: jax.Array  # (N,) median px along the outline; NaN if none is seen.
+
+
+@functools.partial(jax.jit, static_argnames=("num_steps", "num_solves"))
 def fit_landmarks(
     geometry: Geometry,
     data: LandmarkData,
-    is_free: Geometry,
+    prepared: PreparedModel,
     weights: LossWeights,
     *,
     num_steps: int,
-) -> tuple[Geometry, jax.Array]:
-    """Levenberg-Marquardt on the landmarks and the priors.
+    num_solves: int,
+) -> tuple[Geometry, LandmarkData, jax.Array]:
+    """Levenberg-Marquardt on the landmarks and the priors: the pose, then all geometry.
 
     Args:
-        geometry: Start.
-        data: Landmarks and priors.
-        is_free: Scalar bools: what may move.
+        geometry: Start, (N, ...).
+        data: Landmarks and priors, (N, ...).
+        prepared: The model.
         weights: Of the landmarks.
-        num_steps: Trials.
+        num_steps: Trials of one solve.
+        num_solves: Solves of all geometry; hidden landmarks are looked at anew for each.
 
     Returns:
-        The fitted geometry and the costs (num_steps + 1,).
+        The fitted geometry; the data with hidden landmarks where the fit has them; the
+        costs (num_steps + 1,) of the last solve, which never rise.
     """
-    theta, unravel = ravel_pytree(geometry)
+    num_views = data.pixels.shape[0]
+    look = jax.vmap(lambda g, d: slide_landmarks(g, d, prepared))
 
-    def residual_fn(theta, data):
-        geometry = unravel(theta)
+    def residual_fn(geometry, data):
         return jnp.concatenate(
             [
                 objectives.landmark_residuals(geometry, data),
-                objectives.geometry_prior_residuals(geometry, data),
+                objectives.identity_prior_residuals(geometry),
+                objectives.view_prior_residuals(geometry, data),
             ]
         )
 
-    loss = _concatenate_losses(_landmark_losses(geometry, data, weights))
-    bounds = _bounds(geometry, is_free)
-    solution = solver.minimize(residual_fn, theta, data, loss, bounds, num_steps=num_steps)
-    return unravel(solution.theta), solution.costs
+    def solve(geometry, index):
+        seen = look(geometry, data)
+        moves = index > 0  # The first solve is of the pose alone.
+        free = Geometry(moves, True, moves)
+        loss = _concatenate_losses(_landmark_losses(geometry, data, weights, num_views))
+        return _solve(geometry, free, residual_fn, None, seen, loss, prepared, num_steps)
+
+    geometry, costs = lax.scan(solve, geometry, jnp.arange(1 + num_solves))
+    return geometry, look(geometry, data), costs[-1]
 
 
-def _landmark_losses(geometry: Geometry, data: LandmarkData, weights: LossWeights):
-    """(count, weight, cutoff) of the landmark block and the prior block."""
-    num_priors = geometry.identity.size + geometry.expression.size + 1
+def _solve(start, free, residual_fn, jacobian_fn, data, loss, prepared, num_steps):
+    """`solver.minimize_shared` on a pytree (N, ...): the result and its costs."""
+    one_view = jax.tree.map(lambda x: x[0], start)
+    _, unravel = ravel_pytree(one_view)
+    theta = jax.vmap(lambda tree: ravel_pytree(tree)[0])(start)
+    lower, upper = jax.vmap(lambda tree: _box(tree, prepared))(start)
+    is_free = ravel_pytree(jax.tree.map(lambda x, flag: jnp.full(x.shape, flag), one_view, free))[0]
+    if jacobian_fn is None:
+        flat_jacobian = None
+    else:
+        flat_jacobian = lambda theta, data: jacobian_fn(unravel(theta), data)  # noqa: E731
+    solution = solver.minimize_shared(
+        lambda theta, data: residual_fn(unravel(theta), data),
+        theta,
+        data,
+        loss,
+        solver.Bounds(lower, upper, is_free),
+        num_shared=prepared.shape.identity.shape[0],
+        num_steps=num_steps,
+        jacobian_fn=flat_jacobian,
+    )
+    return jax.vmap(unravel)(solution.theta), solution.costs
+
+
+def _box(start, prepared: PreparedModel) -> tuple[jax.Array, jax.Array]:
+    """Lower and upper bounds (P,) of a flattened `Geometry` or `Parameters`."""
+    geometry = start.geometry if isinstance(start, Parameters) else start
+    # Far beyond what the prior allows; keeps a first step from running away.
+    reach = jnp.full_like(geometry.pose, jnp.inf).at[6].set(_MAX_LOG_FOCAL_CHANGE)
+    limit = jnp.full_like(geometry.identity, _MAX_IDENTITY)
+    prior = prepared.prior
+    low = Geometry(-limit, geometry.pose - reach, prior.expression_low)
+    high = Geometry(limit, geometry.pose + reach, prior.expression_high)
+    if isinstance(start, Parameters):
+        endless = jax.tree.map(lambda x: jnp.full_like(x, jnp.inf), start.appearance)
+        low = Parameters(low, jax.tree.map(jnp.negative, endless))
+        high = Parameters(high, endless)
+    return ravel_pytree(low)[0], ravel_pytree(high)[0]
+
+
+def _landmark_losses(geometry: Geometry, data: LandmarkData, weights: LossWeights, num_views: int):
+    """(count, weight, cutoff) of landmarks and priors of one photograph of `num_views`."""
+    num_priors = geometry.expression.shape[-1] + data.prior.correctives.shape[-2] + 1
     return [
-        (2 * data.pixels.shape[0], weights.landmark_weight, weights.landmark_cutoff),
+        (2 * data.pixels.shape[-2], weights.landmark_weight, weights.landmark_cutoff),
+        (geometry.identity.shape[-1], 1.0 / num_views, jnp.inf),
         (num_priors, 1.0, jnp.inf),
     ]
 
 
 def _concatenate_losses(blocks) -> solver.Loss:
+    """Loss (N, M) of blocks (count, weight () or (N,), cutoff ())."""
+    num_views = max(jnp.size(weight) for _, weight, _ in blocks)
+
+    def column(value, count):
+        return jnp.broadcast_to(jnp.reshape(value, (-1, 1)), (num_views, count))
+
     return solver.Loss(
-        jnp.concatenate([jnp.full(count, weight) for count, weight, _ in blocks]),
-        jnp.concatenate([jnp.full(count, cutoff) for count, _, cutoff in blocks]),
+        jnp.concatenate([column(weight, count) for count, weight, _ in blocks], axis=1),
+        jnp.concatenate([column(cutoff, count) for count, _, cutoff in blocks], axis=1),
     )
 
 
-@functools.partial(jax.jit, static_argnames=("num_pixels",))
-def draw_pixels(
+@functools.partial(jax.jit, static_argnames=("num_pixels", "num_contour", "num_steps"))
+def refine(
     geometry: Geometry,
-    prepared: PreparedModel,
     data: LandmarkData,
-    image: jax.Array,
+    prepared: PreparedModel,
+    images: jax.Array,
     usable: jax.Array,
     key: jax.Array,
-    deviation: jax.Array | float,
-    *,
-    num_pixels: int,
-) -> PixelData:
-    """Draws visible, comparable pixels for the current geometry.
-
-    Args:
-        geometry: Current estimate.
-        prepared: The model.
-        data: For the camera.
-        image: (S, S, 3) crop.
-        usable: (S, S) bool: inside the photograph.
-        key: Random key, consumed.
-        deviation: () expected error of colour, of the median skin colour.
-        num_pixels: How many; fewer are valid if fewer are visible.
-    """
-    faces = prepared.shape.faces
-    points = objectives.evaluate_shape(prepared.shape, geometry)
-    camera = objectives.fitted_camera(geometry, data)
-    xy, depth = project(camera, points)
-    size = image.shape[0]
-    visibility = rasterize(xy, depth, faces, height=size, width=size, clip=False)
-    fragments = compute_fragments(xy, depth, faces, visibility)
-    to_eye = normalize(camera_position(camera) - points)
-    normals = vertex_normals(points, faces)
-    facing = jnp.sum(normals * to_eye, axis=-1, keepdims=True)
-    facing = interpolate(facing, faces, fragments)[..., 0]
-
-    face = jnp.maximum(visibility.face, 0)
-    seen = fragments.mask & prepared.comparable[face] & usable & (facing > 0.25)
-    plain = interpolate(prepared.plain_skin[:, None], faces, fragments)[..., 0] > 0.5
-    seen &= _looks_like_skin(image, seen & plain)
-    seen = seen.reshape(-1)
-    noise = jax.random.uniform(key, seen.shape)
-    chosen = lax.top_k(jnp.where(seen, noise, -1.0), num_pixels)[1]
-    valid = seen[chosen].astype(jnp.float32)
-    color = image.reshape(-1, 3)[chosen]
-    median = _median_where(jnp.mean(color, axis=-1), valid > 0)
-    deviation = deviation * jnp.maximum(median, 0.01)
-    face = face.reshape(-1)[chosen]
-    bary = fragments.bary.reshape(-1, 3)[chosen]
-    smooth = normalize(jnp.sum(normals[faces[face]] * bary[..., None], axis=1))
-    return PixelData(
-        corners=_gather_corners(prepared.shape, faces[face]),
-        fields=prepared.fields[faces[face]],
-        normal_offset=smooth - objectives.triangle_normals(points[faces[face]]),
-        xy=jnp.stack([chosen % size, chosen // size], axis=-1) + 0.5,
-        color=color,
-        valid=valid,
-        deviation=deviation,
-    )
-
-
-def _gather_corners(model: ShapeModel, corners: jax.Array) -> ShapeModel:
-    """The model whose vertices are `corners` (N, 3), one after the other."""
-    index = corners.reshape(-1)
-    return ShapeModel(
-        model.mean[index], model.identity[:, index], model.expression[:, index], model.faces[:0]
-    )
-
-
-def _median_where(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Median () of values (...,) where mask (...,); 0 if nowhere."""
-    median = jnp.nanmedian(jnp.where(mask, values, jnp.nan))
-    return jnp.where(jnp.isfinite(median), median, 0.0)
-
-
-def _looks_like_skin(image: jax.Array, reference: jax.Array) -> jax.Array:
-    """(S, S) bool: colour like the median of the pixels `reference` (S, S), not clipped."""
-    brightest = jnp.max(image, axis=-1)
-    in_range = (brightest < 0.97) & (brightest > 0.004)  # Clipped colour says little.
-    logs = jnp.log(jnp.maximum(image, 1e-3))
-    usual = jnp.stack([_median_where(logs[..., c], reference & in_range) for c in range(3)])
-    offset = logs - usual
-    luminance = jnp.mean(offset, axis=-1, keepdims=True)
-    chroma = jnp.max(jnp.abs(offset - luminance), axis=-1)
-    return in_range & (jnp.abs(luminance[..., 0]) < _LUMINANCE_REACH) & (chroma < _CHROMA_REACH)
-
-
-@functools.partial(jax.jit, static_argnames=("num_steps",))
-def fit_pixels(
-    parameters: Parameters,
-    data: PhotoData,
-    is_free: Parameters,
     weights: LossWeights,
     *,
+    num_pixels: int,
+    num_contour: int,
     num_steps: int,
-) -> tuple[Parameters, jax.Array]:
-    """Levenberg-Marquardt on landmarks, pixels and all priors, for fixed visibility.
+    num_rounds: jax.Array | int,
+) -> Refined:
+    """Colours for fixed geometry, then everything, if the landmarks stay where they are.
 
     Args:
-        parameters: Start.
-        data: The photograph's evidence.
-        is_free: Scalar bools: what may move.
-        weights: Of landmarks and pixels.
-        num_steps: Trials.
-
-    Returns:
-        The parameters and the costs (num_steps + 1,).
+        geometry: From `fit_landmarks`, (N, ...).
+        data: Likewise.
+        prepared: The model.
+        images: (N, S, S, 3) crops, linear RGB.
+        usable: (N, S, S) bool: inside the photograph.
+        key: Random key.
+        weights: Of all blocks.
+        num_pixels: Drawn in each round.
+        num_contour: Points of the outline drawn in each round.
+        num_steps: Trials of one round.
+        num_rounds: Of all geometry.
     """
-    theta, unravel = ravel_pytree(parameters)
-    count = jnp.maximum(jnp.sum(data.pixels.valid), 1.0)
+    num_views = images.shape[0]
+
+    def look(view):
+        geometry, data, image, usable, key = view
+        sight = look_at_head(geometry, prepared, data, image, usable)
+        contour = search_contour(
+            sight, geometry, prepared, data, image, usable, rng.stream(key, "contour"),
+            weights.contour_deviation, num_points=num_contour,
+        )  # fmt: skip
+        pixels = draw_pixels(
+            sight, geometry, prepared, data, image, rng.stream(key, "pixels"),
+            weights.photometric_deviation, num_pixels=num_pixels,
+        )  # fmt: skip
+        return PhotoData(data, contour, pixels)
+
+    def look_all(geometry, index):
+        keys = jax.random.split(rng.stream(key, "round", index), num_views)
+        # One after the other: a rasterizer under vmap is slow on CPUs.
+        return lax.map(look, (geometry, data, images, usable, keys))
+
+    def round_(index, state):
+        parameters, _, start = state
+        evidence = look_all(parameters.geometry, index)
+        guess = jax.vmap(lambda e: _initial_appearance(e, prepared))(evidence)
+        parameters = _where(index == 0, parameters._replace(appearance=guess), parameters)
+        start = _where(index == num_colors, (parameters, evidence), start)
+        solve = functools.partial(
+            _solve_photo, evidence=evidence, prepared=prepared, moves=index >= num_colors,
+            weights=weights, relaxed=jnp.where(index == 0, _COLOR_ROUNDS[0], 1.0),
+            num_steps=num_steps,
+        )  # fmt: skip
+        is_last = index == num_colors + num_rounds
+        return lax.cond(is_last, lambda x: x, solve, parameters), evidence, start
+
+    num_colors = len(_COLOR_ROUNDS)
+    blank = jax.vmap(lambda _: looks.initial_appearance(num_modes=_num_modes(prepared)))(data.center)
+    first = Parameters(geometry, blank)
+    unseen = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(look_all, geometry, jnp.int32(0))
+    )
+    # The last round only looks, at what the one before it has made.
+    parameters, evidence, start = lax.fori_loop(
+        0, num_colors + num_rounds + 1, round_, (first, unseen, (first, unseen))
+    )
+    before, after = (
+        jnp.mean(jax.vmap(lambda g, d: landmark_median(g, prepared, d))(x.geometry, data))
+        for x in (start[0], parameters)
+    )
+    accepted = (after <= before + weights.max_landmark_loss) & (num_rounds > 0)
+    parameters, evidence = _where(accepted, (parameters, evidence), start)
+    return Refined(parameters, evidence, accepted, *jax.vmap(_measure)(parameters, evidence))
+
+
+def _where(condition, true, false):
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), true, false)
+
+
+def _num_modes(prepared: PreparedModel) -> int:
+    return prepared.skin.modes.shape[-2]
+
+
+def _initial_appearance(evidence: PhotoData, prepared: PreparedModel) -> Appearance:
+    """The prior's light on the median colour of the skin that is seen, if any is."""
+    seen = evidence.pixels.valid > 0
+    color = jnp.stack([median_where(evidence.pixels.color[:, c], seen) for c in range(3)])
+    num_modes = _num_modes(prepared)
+    usual = looks.initial_appearance(num_modes=num_modes)
+    return _where(jnp.any(seen), looks.initial_appearance(color, num_modes), usual)
+
+
+def _solve_photo(
+    parameters, *, evidence: PhotoData, prepared, moves, weights, relaxed, num_steps
+) -> Parameters:
+    """Levenberg-Marquardt on landmarks, outline, pixels and all priors, for one look."""
+    pixels, contour = evidence.pixels, evidence.contour
     # Divided by what is visible: a sum would pay for shrinking the face.
-    weight = weights.photometric_weight / (3.0 * count)
+    photometric = weights.photometric_weight / (3 * jnp.maximum(pixels.valid.sum(-1), 1.0))
+    outline = weights.contour_weight / jnp.maximum(contour.valid.sum(-1), _FEW_CONTOUR)
+    num_views, count = pixels.valid.shape
+    geometry = parameters.geometry
+    priors = jax.eval_shape(jax.vmap(looks.appearance_residuals), parameters.appearance)
     loss = _concatenate_losses(
         [
-            *_landmark_losses(parameters.geometry, data.landmarks, weights),
-            (3 * data.pixels.color.shape[0], weight, weights.photometric_cutoff),
-            (looks.appearance_residuals(parameters.appearance).size, 1.0, jnp.inf),
+            *_landmark_losses(geometry, evidence.landmarks, weights, num_views),
+            (contour.valid.shape[-1], outline, weights.contour_cutoff),
+            (3 * count, photometric, relaxed * weights.photometric_cutoff),
+            (priors.shape[-1], 1.0, jnp.inf),
         ]
     )
-    solution = solver.minimize(
-        lambda theta, data: objectives.joint_residuals(unravel(theta), data),
-        theta,
-        data,
-        loss,
-        _bounds(parameters, is_free),
-        num_steps=num_steps,
-        jacobian_fn=lambda theta, data: objectives.joint_jacobian(unravel(theta), data),
+    free = Parameters(Geometry(moves, moves, moves), Appearance(True, True, True))
+    return _solve(
+        parameters, free, objectives.joint_residuals, objectives.joint_jacobian,
+        evidence, loss, prepared, num_steps,
+    )[0]  # fmt: skip
+
+
+def _measure(parameters: Parameters, evidence: PhotoData):
+    """How far rendered and photographed colours and outlines are apart."""
+    residuals = objectives.photometric_residuals(parameters, evidence).reshape(-1, 3)
+    valid = evidence.pixels.valid > 0
+    relative = jnp.mean(jnp.abs(residuals), axis=-1) * evidence.pixels.deviation
+    color = median_where(jnp.mean(evidence.pixels.color, axis=-1), valid)
+    outline = jnp.abs(objectives.contour_residuals(parameters.geometry, evidence))
+    outline = jnp.where(evidence.contour.valid > 0, outline, jnp.nan)
+    return (
+        jnp.nanmedian(jnp.where(valid, relative, jnp.nan)) / jnp.maximum(color, 0.01),
+        jnp.sum(valid),
+        jnp.nanmedian(outline) * evidence.contour.deviation,
     )
-    return unravel(solution.theta), solution.costs
+
+
+def landmark_distances(geometry: Geometry, data: LandmarkData) -> jax.Array:
+    """(L,) reprojection errors as fractions of the outer-eye distance."""
+    residuals = objectives.landmark_residuals(geometry, data).reshape(-1, 2)
+    distance = jnp.linalg.norm(residuals, axis=-1) * data.deviation
+    return distance / eye_distance(data.pixels)
+
+
+def eye_distance(pixels: jax.Array) -> jax.Array:
+    """() px between the outer corners of the eyes, of landmarks (468, 2)."""
+    first, second = facemesh.EYE_OUTER
+    return jnp.maximum(jnp.linalg.norm(pixels[first] - pixels[second]), 1e-6)
+
+
+def landmark_median(geometry: Geometry, prepared: PreparedModel, data: LandmarkData) -> jax.Array:
+    """() median error of the well-localised landmarks."""
+    judged = prepared.landmark_spread < WELL_LOCALISED
+    return median_where(landmark_distances(geometry, data), judged)

@@ -1,9 +1,8 @@
 """From a photograph and a fitted head to a partial UV texture with its confidence.
 
-Every texel of the atlas is carried to the photograph. It counts as seen if nothing of
-the head lies in front of it (a z-buffer test whose tolerance grows with the slope of
-the surface), if it does not lie near an edge in depth, where the fit's error of a pixel
-would paint the background on the cheek, and if it faces the camera.
+Every texel of the atlas is carried to the photograph. It is believed if nothing of the head
+lies in front of it (`visibility.py`), if it does not lie near an edge in depth, where the
+fit's error of a pixel would paint the background on the cheek, and if it faces the camera.
 """
 
 import functools
@@ -16,25 +15,31 @@ from jax import lax
 
 from relightify_jax.core.numerics import normalize
 from relightify_jax.fitting.crop import Crop, camera_in_crop, cut_image
+from relightify_jax.fitting.visibility import (
+    draw_depth,
+    is_visible,
+    look_up,
+    tolerance,
+    triangle_cosine,
+)
 from relightify_jax.geometry.camera import (
     Camera,
     project,
     project_camera_frame,
     rotate_to_camera,
-    scale_image,
     to_camera_frame,
 )
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.uv_atlas import UVAtlas, sample_atlas
-from relightify_jax.rendering.interpolate import compute_fragments
-from relightify_jax.rendering.rasterize import rasterize
 from relightify_jax.rendering.texture import build_mips, sample_image, sample_mips
 
 _MARGIN = 1.04  # Of the window over the part's box.
-_DEPTH_BIAS = 2e-4  # Metres, on top of the slope-scaled tolerance.
 _EDGE_STEP = 4e-3  # Metres in depth that make an edge between two surfaces.
 _FIRST_OPENING = 2  # Index in `PARTS`: eyes and mouth show through holes of the face.
 _LEVELS = 4  # Of the image pyramid.
+# Levels below the one whose pixels are as large as a texel: interpolation blurs, too.
+_SHARPER = 0.5
+_MAX_CANVAS = 2048  # Pixels per side of the part of the photograph that is looked at.
 _MAX_EROSION = 24  # z-buffer pixels, for bounded time.
 
 
@@ -90,7 +95,7 @@ def unwrap_texture(
         is there is for `skin_mask.keep_skin` to say.
     """
     size = atlas.face.shape[0]
-    canvas_size = min(2 * size, 1024)
+    canvas_size = min(2 * size, _MAX_CANVAS)
     crop = _window(camera, points, faces, atlas, canvas_size)
     canvas, inside = cut_image(np.asarray(linear_photo), crop)
     if face_part is None:
@@ -138,7 +143,8 @@ def _unwrap(canvas, inside, camera, scale, points, faces, face_part, atlas, *, c
     limit = canvas.shape[0]
     in_frame &= jnp.all((pixels > 0) & (pixels < limit), axis=-1)
 
-    clear = _is_clear(camera, scale, points, faces, face_part, pixels, depth, cosine, limit, config)
+    places = position, pixels, depth
+    clear = _is_clear(camera, scale, points, faces, face_part, atlas, places, limit, config)
     facing = _smoothstep((cosine - config.facing_low) / (config.facing_high - config.facing_low))
     median = jnp.nanmedian(jnp.where(clear & on_chart, footprint, jnp.nan))
     density = jnp.clip(footprint / (config.min_density * median), 0.0, 1.0)
@@ -150,43 +156,30 @@ def _unwrap(canvas, inside, camera, scale, points, faces, face_part, atlas, *, c
     )
 
 
-def _is_clear(camera, scale, points, faces, face_part, pixels, depth, cosine, limit, config):
+def _is_clear(camera, scale, points, faces, face_part, atlas, places, limit, config):
     """(R, R) bool: the texel is seen and far enough from edges and openings."""
-    size = config.zbuffer_size
-    factor = size / limit  # z-buffer pixels per canvas pixel.
-    zoomed = scale_image(camera, factor)
-    xy, vertex_depth = project(zoomed, points)
-    visibility = rasterize(xy, vertex_depth, faces, height=size, width=size, clip=False)
-    inverse = compute_fragments(xy, vertex_depth, faces, visibility).inverse_depth
-    opening = (visibility.face >= 0) & (
-        face_part[jnp.maximum(visibility.face, 0)] >= _FIRST_OPENING
-    )
-
-    place = jnp.clip((pixels * factor).astype(jnp.int32), 0, size - 1)
-    row, column = place[..., 1], place[..., 0]
-    in_view = jnp.all((pixels >= 0) & (pixels < limit), axis=-1)
-    pixel_size = depth / zoomed.focal  # Metres per z-buffer pixel.
-    tangent = jnp.sqrt(jnp.maximum(1 - cosine**2, 0)) / jnp.maximum(cosine, 0.05)
-    slope = pixel_size * (tangent + 1.0)
-
-    nearest = 1.0 / jnp.maximum(inverse[row, column], 1e-9)
-    visible = in_view & (cosine > 0) & (depth <= nearest + _DEPTH_BIAS + slope)
+    position, pixels, depth = places
+    buffer = draw_depth(camera, points, faces, limit, config.zbuffer_size)
+    cosine = triangle_cosine(camera, points, faces, atlas, position)
+    visible = is_visible(buffer, pixels, depth, cosine)
+    opening = (buffer.face >= 0) & (face_part[jnp.maximum(buffer.face, 0)] >= _FIRST_OPENING)
+    place = pixels * buffer.factor
 
     def radius_of(pixels, metres):
         """The distance in whole z-buffer pixels, () int32."""
-        typical = jnp.nanmedian(jnp.where(visible, pixel_size, jnp.nan))
-        radius = jnp.maximum(pixels * scale * factor, metres / typical)
+        typical = jnp.nanmedian(jnp.where(visible, depth / buffer.focal, jnp.nan))
+        radius = jnp.maximum(pixels * scale * buffer.factor, metres / typical)
         return jnp.clip(jnp.ceil(jnp.nan_to_num(radius)), 1, _MAX_EROSION).astype(jnp.int32)
 
     edge = radius_of(config.edge_pixels, config.edge_metres)
     # Nearest and farthest depth around: background is infinitely far.
-    near = 1.0 / jnp.maximum(_dilate(inverse, edge)[row, column], 1e-9)
-    open_sky = -_dilate(-inverse, edge)[row, column] <= 0
-    behind = depth > near + _EDGE_STEP + edge * slope
+    near = 1.0 / jnp.maximum(look_up(_dilate(buffer.inverse, edge), place), 1e-9)
+    open_sky = -look_up(_dilate(-buffer.inverse, edge), place) <= 0
+    behind = depth > near + _EDGE_STEP + edge * tolerance(buffer, depth, cosine)
     at_opening = _dilate(
         opening.astype(jnp.float32), radius_of(config.opening_pixels, config.opening_metres)
     )
-    return visible & ~behind & ~open_sky & (at_opening[row, column] < 0.5)
+    return visible & ~behind & ~open_sky & (look_up(at_opening, place) < 0.5)
 
 
 def _dilate(image: jax.Array, radius: jax.Array) -> jax.Array:
@@ -222,7 +215,7 @@ def _footprint(pixels: jax.Array, on_chart: jax.Array) -> jax.Array:
 
 def _sample_pyramid(image: jax.Array, pixels: jax.Array, footprint: jax.Array) -> jax.Array:
     """Trilinear lookup: the mean colour (R, R, 3) over a texel of side `footprint` pixels."""
-    level = jnp.log2(jnp.maximum(footprint, 1.0))
+    level = jnp.log2(jnp.maximum(footprint, 1.0)) - _SHARPER
     uv = pixels / jnp.array(image.shape[1::-1], pixels.dtype)
     return sample_mips(build_mips(image, _LEVELS), uv, level)
 

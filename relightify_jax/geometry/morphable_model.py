@@ -8,6 +8,14 @@ from relightify_jax.core.numerics import einsum
 
 # Parts of a head, in the order of their triangles; `MorphableModel.face_part` holds indices.
 PARTS = ("face", "head", "eye_left", "eye_right", "mouth")
+BLEND_SHAPE_DEVIATION = 0.4  # Of the coefficient of one blend shape among photographs.
+
+
+class VertexAlbedo(struct.PyTreeNode):
+    """A statistical model of diffuse albedo, linear RGB; coefficients are ~N(0, 1)."""
+
+    mean: jax.Array  # (V, 3) float32.
+    modes: jax.Array  # (A, V, 3) float32.
 
 
 class MorphableModel(struct.PyTreeNode):
@@ -33,6 +41,11 @@ class MorphableModel(struct.PyTreeNode):
     expression_names: tuple[str, ...] = struct.field(pytree_node=False)
     name: str = struct.field(pytree_node=False)
     licence: str = struct.field(pytree_node=False)
+    # Lowest and highest coefficient (E, 2) and prior deviation (E,) of each expression;
+    # None stands for blend shapes: 0 to 1, and `BLEND_SHAPE_DEVIATION`.
+    expression_range: jax.Array | None = None
+    expression_deviation: jax.Array | None = None
+    albedo: VertexAlbedo | None = None
 
 
 def vertices(model: MorphableModel, identity: jax.Array, expression: jax.Array) -> jax.Array:

@@ -5,6 +5,7 @@ import numpy as np
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.photo import srgb_bytes_from_linear
 from relightify_jax.landmarks.detector import Detection, detection_rounds
+from relightify_jax.landmarks.ensemble import refine_landmarks
 from relightify_jax.landmarks.facemesh import FaceLandmarks, landmarks_from_keypoints
 from relightify_jax.landmarks.network import LandmarkNetworks, Network
 
@@ -34,6 +35,7 @@ def find_faces(networks: LandmarkNetworks, linear_photo: np.ndarray) -> list[Fac
     pixels = srgb_bytes_from_linear(np.asarray(linear_photo))
     for detections in detection_rounds(networks.detector, pixels):
         if faces := _confirm(networks.mesh, pixels, detections):
+            faces = [refine_landmarks(networks.mesh, pixels, face) for face in faces]
             return sorted(faces, key=lambda face: -_area(face.box))
     return []
 

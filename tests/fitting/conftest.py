@@ -10,7 +10,7 @@ import pytest
 from relightify_jax.core.numerics import normalize
 from relightify_jax.fitting import appearance as looks
 from relightify_jax.fitting.config import FitConfig
-from relightify_jax.fitting.stages import PreparedModel, prepare_model
+from relightify_jax.fitting.prepared import PreparedModel, prepare_model
 from relightify_jax.geometry.camera import Camera, camera_position, project
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.morphable_model import MorphableModel, landmarks, vertices
@@ -110,7 +110,7 @@ def take_portrait(tiny_model, tiny_prepared):
             jnp.asarray(rotation, jnp.float32),
             jnp.array([0.01, -0.005, -distance], jnp.float32),
         )
-        image = _render(points, tiny_model.faces, tiny_prepared.fields, camera)
+        image = _render(points, tiny_model.faces, tiny_prepared.skin.fields, camera)
         pixels, _ = project(camera, landmarks(tiny_model, points))
         return Portrait(np.asarray(image), np.asarray(pixels), camera, identity, expression, points)
 
@@ -125,7 +125,7 @@ def _render(points, faces, fields, camera, size=160):
     place = interpolate(points, faces, fragments)
     color = looks.render_color(
         looks.initial_appearance(jnp.array([0.45, 0.3, 0.22])),
-        interpolate(fields, faces, fragments),
+        looks.plain_skin_fields(interpolate(fields, faces, fragments)),
         normalize(interpolate(vertex_normals(points, faces), faces, fragments)),
         normalize(camera_position(camera) - place),
     )

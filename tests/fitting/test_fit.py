@@ -10,10 +10,12 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from relightify_jax.core.errors import InputError
-from relightify_jax.fitting import objectives, stages
+from relightify_jax.fitting import objectives
 from relightify_jax.fitting.appearance import initial_appearance
 from relightify_jax.fitting.crop import crop_around, cut_image
-from relightify_jax.fitting.fit import fit_image, fit_landmark_stage
+from relightify_jax.fitting.evidence import draw_pixels, look_at_head
+from relightify_jax.fitting.contour import search_contour
+from relightify_jax.fitting.fit import fit_batch, fit_image, fit_landmarks_batch, fit_photos
 from relightify_jax.fitting.objectives import Parameters, PhotoData
 from relightify_jax.fitting.pose import axis_angle_from_matrix, initial_pose
 from relightify_jax.geometry.camera import project
@@ -24,6 +26,11 @@ from relightify_jax.geometry.rotations import matrix_from_axis_angle
 def fit(model, portrait, config, prepared, pixels=None):
     pixels = portrait.pixels if pixels is None else pixels
     return fit_image(model, portrait.image, pixels, config, prepared=prepared)
+
+
+def fit_landmarks_one(prepared, portrait, config):
+    fitted = fit_landmarks_batch([portrait.pixels], [portrait.image.shape], prepared, config)
+    return jax.tree.map(lambda x: x[0], fitted)
 
 
 def similarity_error(points, truth):
@@ -72,9 +79,7 @@ def test_noise_free_landmarks_give_the_parameters_back(
         landmark_cutoff=1e6,
         geometry_solves=5,
     )
-    geometry, data, costs = fit_landmark_stage(
-        tiny_model, tiny_prepared, portrait.pixels, portrait.image.shape, config
-    )
+    geometry, data, costs = fit_landmarks_one(tiny_prepared, portrait, config)
     np.testing.assert_allclose(geometry.identity, portrait.identity, atol=0.05)
     np.testing.assert_allclose(geometry.expression[:3], portrait.expression[:3], atol=0.03)
     assert np.all(np.diff(np.asarray(costs)) <= 0)
@@ -127,25 +132,26 @@ def test_a_refinement_that_moves_the_landmarks_too_far_is_undone(
 def test_the_same_photo_gives_the_same_fit(tiny_model, tiny_prepared, tiny_config, take_portrait):
     portrait = take_portrait(seed=5)
     first, second = (fit(tiny_model, portrait, tiny_config, tiny_prepared) for _ in range(2))
-    jax.tree.map(np.testing.assert_array_equal, first[:7], second[:7])
+    jax.tree.map(np.testing.assert_array_equal, first[:8], second[:8])
 
 
-def photo_data(model, prepared, config, portrait):
-    geometry, data, _ = fit_landmark_stage(
-        model, prepared, portrait.pixels, portrait.image.shape, config
-    )
+def photo_data(prepared, config, portrait):
+    geometry, data, _ = fit_landmarks_one(prepared, portrait, config)
     crop = crop_around(portrait.pixels, config.crop_margin, config.crop_size)
-    image, inside = (jnp.asarray(x) for x in cut_image(portrait.image, crop))
-    pixels = stages.draw_pixels(
-        geometry, prepared, data, image, inside, jax.random.key(0), 0.12, num_pixels=150
+    image, usable = (jnp.asarray(x) for x in cut_image(portrait.image, crop))
+    sight = look_at_head(geometry, prepared, data, image, usable)
+    keys = jax.random.split(jax.random.key(0))
+    contour = search_contour(
+        sight, geometry, prepared, data, image, usable, keys[0], 1.5, num_points=40
     )
-    return Parameters(geometry, initial_appearance()), PhotoData(data, pixels)
+    pixels = draw_pixels(sight, geometry, prepared, data, image, keys[1], 0.12, num_pixels=150)
+    return Parameters(geometry, initial_appearance()), PhotoData(data, contour, pixels)
 
 
 def test_structured_jacobian_equals_forward_differentiation(
     tiny_model, tiny_prepared, tiny_config, take_portrait
 ):
-    parameters, data = photo_data(tiny_model, tiny_prepared, tiny_config, take_portrait(seed=6))
+    parameters, data = photo_data(tiny_prepared, tiny_config, take_portrait(seed=6))
     theta, unravel = ravel_pytree(parameters)
     residuals, jacobian = jax.jit(lambda theta: objectives.joint_jacobian(unravel(theta), data))(
         theta
@@ -165,7 +171,7 @@ def test_a_photo_without_a_usable_pixel_gives_finite_results(
     portrait = take_portrait(seed=7)
     black = portrait._replace(image=np.zeros_like(portrait.image))
     result = fit(tiny_model, black, tiny_config, tiny_prepared)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result[:7]))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result[:8]))
     assert result.diagnostics["compared_pixels"] == 0
     assert result.notes
 

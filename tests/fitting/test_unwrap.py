@@ -10,6 +10,7 @@ from relightify_jax.geometry.camera import Camera, project, scale_image, shift_i
 from relightify_jax.geometry.uv_atlas import build_uv_atlas
 from relightify_jax.rendering.interpolate import compute_fragments, interpolate
 from relightify_jax.rendering.rasterize import rasterize
+from relightify_jax.rendering.renderer import head_mesh, render_texture
 from relightify_jax.rendering.texture import sample_texture
 
 SIZE = 128  # Texels.
@@ -21,12 +22,17 @@ def atlas(tiny_model):
     return build_uv_atlas(np.asarray(tiny_model.uv), np.asarray(tiny_model.uv_faces), SIZE)
 
 
+def speckle(size, sigma):
+    """Blobs of about `sigma` texels: (size, size, 3)."""
+    noise = np.random.default_rng(0).random((size, size, 3))
+    smooth = ndimage.gaussian_filter(noise, (sigma, sigma, 0))
+    return (0.5 + (smooth - smooth.mean()) / smooth.std() * 0.15).clip(0, 1).astype(np.float32)
+
+
 @pytest.fixture(scope="module")
 def paint():
     """A texture (R, R, 3) with detail of a few texels."""
-    noise = np.random.default_rng(0).random((SIZE, SIZE, 3))
-    smooth = ndimage.gaussian_filter(noise, (1.5, 1.5, 0))
-    return (0.5 + (smooth - smooth.mean()) / smooth.std() * 0.15).clip(0, 1).astype(np.float32)
+    return speckle(SIZE, 1.5)
 
 
 def frontal(yaw=0.0, pixels=400.0):
@@ -68,6 +74,36 @@ def test_round_trip_is_faithful_and_notices_half_a_pixel(tiny_model, atlas, pain
     assert 0.3 < float(good.mask.mean()) < 0.95
     assert psnr(good, paint) > 30
     assert psnr(off, paint) < psnr(good, paint) - 3
+
+
+@pytest.mark.parametrize(
+    "size", [256, *(pytest.param(n, marks=pytest.mark.slow) for n in (512, 1024))]
+)
+def test_a_whole_face_comes_back_at_every_size(embedded_model, size):
+    """A photograph about as large as the atlas returns its texels, and only in their place."""
+    model = embedded_model
+    on_face = np.asarray(model.face_part) == 0
+    atlas = build_uv_atlas(np.asarray(model.uv), np.asarray(model.uv_faces)[on_face], size)
+    paint = speckle(size, 2.5)
+    # The face is 24 cm high and fills the picture.
+    camera = frontal(0.2, 1.0)
+    camera = camera._replace(center=jnp.array([0.5, 0.4]))
+    camera = scale_image(camera, float(size))
+    rendering = render_texture(
+        head_mesh(model), jnp.asarray(paint), model.mean, camera,
+        height=size, width=size, samples=3,
+    )  # fmt: skip
+    photo = np.asarray(rendering.image)
+    found = []
+    for shift in (0.0, 0.5):
+        moved = shift_image(camera, jnp.array([shift, shift]))
+        seen = unwrap_texture(
+            photo, moved, model.mean, model.faces, atlas, face_part=model.face_part
+        )
+        found.append(psnr(seen, paint))
+    assert 0.4 < float(seen.mask.mean()) < 0.8
+    assert found[0] > 36
+    assert found[1] < found[0] - 4
 
 
 def test_confidence_is_between_zero_and_one_and_falls_with_the_angle(tiny_model, atlas, paint):

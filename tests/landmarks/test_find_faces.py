@@ -9,8 +9,9 @@ from PIL import Image
 
 from relightify_jax.core import facemesh as topology
 from relightify_jax.core.errors import InputError
-from relightify_jax.core.photo import load_photo
+from relightify_jax.core.photo import load_photo, srgb_bytes_from_linear
 from relightify_jax.landmarks import facemesh, faces
+from relightify_jax.landmarks.detector import detection_rounds
 from relightify_jax.landmarks.faces import choice_notes, find_faces, select_face
 
 RNG = np.random.default_rng(0)
@@ -23,15 +24,22 @@ def deviation(points, expected):
     return offset / np.linalg.norm(right - left)
 
 
-def test_landmarks_agree_with_the_original_runtime(astronaut_face):
+def test_landmarks_agree_with_the_original_runtime(networks, astronaut, astronaut_face):
     file = pathlib.Path(__file__).with_name("astronaut_mediapipe.json")
     original = np.array(json.loads(file.read_text())["points"])
-    error = deviation(astronaut_face.points, original)
+    pixels = srgb_bytes_from_linear(astronaut)
+    found = next(detection_rounds(networks.detector, pixels))[0]
+    face = facemesh.landmarks_from_keypoints(
+        networks.mesh, pixels, found.box, found.keypoints[:2]
+    )  # The original looks at one view only.
+    error = deviation(face.points, original)
     assert error.mean() < 0.01
     assert error.max() < 0.02
-    depth_error = np.abs(astronaut_face.points[:, 2] - original[:, 2])
+    depth_error = np.abs(face.points[:, 2] - original[:, 2])
     assert depth_error.mean() < 0.02 * np.linalg.norm(original[33] - original[263])
-    assert astronaut_face.score > 0.99
+    assert face.score > 0.99
+    error = deviation(astronaut_face.points, original)
+    assert error.mean() < 0.02 and error.max() < 0.04
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
@@ -77,8 +85,8 @@ def test_mirrored_photo_gives_mirrored_landmarks(networks, astronaut, astronaut_
             here = list(getattr(topology, f"{part}_{side}"))
             there = list(getattr(topology, f"{part}_{other}"))
             offset = mirrored[here, :2] - astronaut_face.points[there, :2]
-            # The network is not exactly symmetric: 1.6 percent were measured.
-            assert np.linalg.norm(offset, axis=1).mean() < 0.03 * 63
+            # One view differs from its mirror image by 1.6 percent, the mean by 0.2.
+            assert np.linalg.norm(offset, axis=1).mean() < 0.006 * 63
 
 
 def test_moving_the_face_moves_its_landmarks(networks, astronaut, astronaut_face):
@@ -147,7 +155,8 @@ def test_things_that_look_a_little_like_faces_are_no_faces(networks):
 
 
 def test_result_has_the_documented_form(astronaut_face):
-    points, score, box = astronaut_face
+    points, score, box, spread = astronaut_face
+    assert spread.shape == (468,) and spread.dtype == np.float32
     assert points.shape == (468, 3) and points.dtype == np.float32
     assert 0 <= score <= 1
     np.testing.assert_allclose(box[:2], points[:, :2].min(axis=0))

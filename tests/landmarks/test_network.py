@@ -7,8 +7,10 @@ import pytest
 from scipy.signal import correlate2d
 
 from relightify_jax.core.errors import InputError
+from relightify_jax.core.facemesh import MIRROR
 from relightify_jax.landmarks import detector, facemesh
 from relightify_jax.landmarks import network as network_module
+from relightify_jax.landmarks.ensemble import NUM_VIEWS
 from relightify_jax.landmarks.network import Op, load_networks, run_network
 
 RNG = np.random.default_rng(0)
@@ -75,14 +77,25 @@ def test_compiled_detector_equals_numpy(networks):
     np.testing.assert_allclose(points[:, :, 2:], keypoints, atol=1e-5)
 
 
-def test_compiled_mesh_equals_numpy(networks):
-    picture = RNG.integers(0, 256, (288, 288, 3), dtype=np.uint8)
-    # This square takes the pixels in the middle as they are.
-    center, side, angle = np.full(2, 144, np.float32), np.float32(192), np.float32(0)
-    points, score = facemesh.predict(networks.mesh, picture, center, side, angle)
-    raw, logit = reference(networks.mesh, picture[None, 48:240, 48:240].astype(np.float32) / 255)
-    np.testing.assert_allclose(points, raw.reshape(468, 3) + [48, 48, 0], atol=1e-3)
-    np.testing.assert_allclose(score, 1 / (1 + np.exp(-logit.item())), atol=1e-5)
+@pytest.mark.parametrize("count", [1, NUM_VIEWS])  # Both programs that are in use.
+def test_compiled_mesh_equals_numpy(networks, count):
+    picture = RNG.integers(0, 256, (facemesh.CUT_SIZE,) * 2 + (3,), dtype=np.uint8)
+    # This square takes the pixels in the middle as they are; every second one is mirrored.
+    start, middle = (facemesh.CUT_SIZE - 192) // 2, facemesh.CUT_SIZE / 2
+    square = facemesh.make_squares(np.full(2, middle), 192.0, 0.0)
+    squares = facemesh.Squares(*(np.repeat(value, count, axis=0) for value in square))
+    squares = squares._replace(mirrored=np.arange(count) % 2 == 1)
+    points, scores = facemesh.predict(networks.mesh, picture, squares)
+    inside = picture[start : start + 192, start : start + 192].astype(np.float32) / 255
+    raw, logits = reference(networks.mesh, np.stack([inside, inside[:, ::-1]]))
+    plain, mirrored = raw.reshape(2, 468, 3)
+    mirrored = (mirrored * [-1, 1, 1] + [192, 0, 0])[list(MIRROR)]
+    for index in range(count):
+        expected = (mirrored if index % 2 else plain) + [start, start, 0]
+        np.testing.assert_allclose(points[index], expected, atol=1e-3)
+        np.testing.assert_allclose(
+            scores[index], 1 / (1 + np.exp(-logits.reshape(2)[index % 2])), atol=1e-5
+        )
 
 
 def test_networks_have_the_documented_shapes(networks):

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as sparse_linalg
+from absl import logging
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 
-from data_pipeline.face_model.surfaces import closest_points, interpolate, vertex_normals
+from relightify_jax.face_models.surfaces import closest_points, interpolate, vertex_normals
 
 # (stiffness, iterations) of non-rigid ICP, from stiff to soft.
 _STAGES = ((30.0, 3), (8.0, 4), (2.0, 5), (0.6, 5))
@@ -98,12 +99,34 @@ def _graph_laplacian(triangles: np.ndarray, num_vertices: int) -> sp.csr_matrix:
     return (difference.T @ difference).tocsr()
 
 
+def align(
+    template: Template, target_landmarks: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, Similarity]:
+    """Brings the template's landmarks to those of a target: statistics, then a smooth warp.
+
+    Args:
+        template: The mesh to deform, with its statistics.
+        target_landmarks: (L, 3), in the target's frame; of weight 0 may be NaN.
+        weight: (L,) in [0, 1], 0 for a landmark not to use.
+
+    Returns:
+        The template's vertices (V, 3), and the map from its frame to the target's.
+    """
+    used = weight > 0
+    target = np.where(used[:, None], target_landmarks, 0.0)
+    vertices, pose = _fit_statistics(template, target, weight)
+    wanted = pose.invert(target)
+    return _warp(vertices, (template.landmarks @ vertices)[used], wanted[used]), pose
+
+
 def register(
     template: Template,
     target_vertices: np.ndarray,
     target_triangles: np.ndarray,
     target_landmarks: np.ndarray,
     weight: np.ndarray,
+    *,
+    reach: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Deforms the template onto a target head.
 
@@ -111,27 +134,30 @@ def register(
         template: The mesh to deform, with its statistics.
         target_vertices: (N, 3), any unit and pose.
         target_triangles: (G, 3), the surface to match, without interior parts.
-        target_landmarks: (L, 3), in the target's frame.
+        target_landmarks: (L, 3), in the target's frame; of weight 0 may be NaN.
         weight: (L,) in [0, 1], 0 for a landmark not to use.
+        reach: Centimetres that a difference of normals counts for, see `closest_points`;
+            0 compares places alone.
 
     Returns:
         The template's vertices (V, 3) and the target's (N, 3), both in centimetres in the
         template's frame.
     """
-    used = weight > 0
-    vertices, pose = _fit_statistics(template, target_landmarks, weight)
+    vertices, pose = align(template, target_landmarks, weight)
     target = pose.invert(target_vertices)
-    wanted = pose.invert(target_landmarks)
-    vertices = _warp(vertices, (template.landmarks @ vertices)[used], wanted[used])
+    wanted = np.where((weight > 0)[:, None], pose.invert(target_landmarks), 0.0)
     laplacian = _graph_laplacian(template.triangles, len(vertices))
     target_normals = vertex_normals(target, target_triangles)
     for stiffness, iterations in _STAGES:
         pull = sp.diags(weight * min(stiffness, 3.0) * 0.6)
         for _ in range(iterations):
-            points = closest_points(target, target_triangles, vertices)
+            normals = vertex_normals(vertices, template.triangles)
+            points = closest_points(
+                target, target_triangles, vertices, normals=normals if reach else None, reach=reach
+            )
             normal = interpolate(target_normals, target_triangles, points)
             normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-20)
-            cosine = (normal * vertex_normals(vertices, template.triangles)).sum(1)
+            cosine = (normal * normals).sum(1)
             matched = (points.distance < _MAX_DISTANCE) & (cosine > _MIN_COSINE)
             match = sp.diags((matched & template.is_outer).astype(float))
             closest = interpolate(target, target_triangles, points)
@@ -141,8 +167,9 @@ def register(
             force += template.landmarks.T @ pull @ (wanted - template.landmarks @ vertices)
             vertices = vertices + sparse_linalg.spsolve(system.tocsc(), force)
     distance = closest_points(target, target_triangles, vertices[template.is_outer]).distance
-    print(
-        f"registration: median {np.median(distance):.4f} cm, "
-        f"95 % under {np.quantile(distance, 0.95):.3f} cm"
+    logging.info(
+        "registration: median %.4f cm, 95 %% under %.3f cm",
+        np.median(distance),
+        np.quantile(distance, 0.95),
     )
     return vertices, target

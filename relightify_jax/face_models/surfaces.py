@@ -72,23 +72,46 @@ def bary_of_closest(point: np.ndarray, triangle: np.ndarray) -> np.ndarray:
 
 
 def closest_points(
-    vertices: np.ndarray, triangles: np.ndarray, queries: np.ndarray, candidates: int = 24
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    queries: np.ndarray,
+    candidates: int = 24,
+    *,
+    normals: np.ndarray | None = None,
+    reach: float = 0.0,
 ) -> SurfacePoints:
     """Finds the closest mesh point of each query among the triangles of nearest centroid.
+
+    With normals, points are compared by place and normal: the two sides of a lip, or of a
+    wing of the nose, are then far from one another.
 
     Args:
         vertices: (V, 3).
         triangles: (F, 3) int; for a search on part of a mesh, pass that part only.
         queries: (N, 3).
         candidates: Triangles tried per query; enough where triangles are of like size.
+        normals: (N, 3) unit normals of the queries.
+        reach: The distance that counts as much as normals at a right angle times sqrt 2.
     """
     corners = vertices[triangles]
-    candidates = min(candidates, len(triangles))
-    _, near = cKDTree(corners.mean(1)).query(queries, k=np.arange(1, candidates + 1))
+    count = np.arange(1, min(candidates, len(triangles)) + 1)
+    keys, wanted = corners.mean(1), queries
+    if normals is not None:
+        facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        facing /= np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-20)
+        keys = np.concatenate([keys, reach * facing], axis=1)
+        wanted = np.concatenate([queries, reach * normals], axis=1)
+    _, near = cKDTree(keys).query(wanted, k=count)
     bary = bary_of_closest(queries[:, None], corners[near])
     found = (corners[near] * bary[..., None]).sum(-2)
     distance = np.linalg.norm(found - queries[:, None], axis=-1)
-    best = distance.argmin(axis=1)
+    cost = distance**2
+    if normals is not None:
+        smooth = vertex_normals(vertices, triangles)[triangles[near]]
+        smooth = (smooth * bary[..., None]).sum(-2)
+        smooth /= np.maximum(np.linalg.norm(smooth, axis=-1, keepdims=True), 1e-20)
+        cost = cost + reach**2 * ((smooth - normals[:, None]) ** 2).sum(-1)
+    best = cost.argmin(axis=1)
     rows = np.arange(len(queries))
     return SurfacePoints(near[rows, best], bary[rows, best], distance[rows, best])
 

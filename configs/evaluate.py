@@ -1,0 +1,52 @@
+r"""What to judge, and on what.
+
+    python -m experiments.evaluate --config=configs/evaluate.py:fitting --out=DIR
+    python -m experiments.evaluate --config=configs/evaluate.py:fitting --out=DIR \
+        --config.truth_model=ict:PATH --config.fit_model=ict:PATH --config.hdri_dir=HDRIS
+    python -m experiments.evaluate --config=configs/evaluate.py:headline --out=DIR \
+        --config.headline=4
+
+A variant names its protocol in `config.protocol`; the other entries are its own.
+"""
+
+from ml_collections import ConfigDict
+
+_VARIANTS = ("fitting", "headline", "fitting_smoke")
+
+
+def get_config(variant: str = "fitting") -> ConfigDict:
+    """Returns the config of `variant`: "fitting", "headline" (its main set only) or a smoke test."""
+    if variant not in _VARIANTS:
+        raise ValueError(f"Unknown variant {variant!r}; have {', '.join(map(repr, _VARIANTS))}.")
+    config = _fitting()
+    match variant:
+        case "headline":
+            config.factors = ()
+        case "fitting_smoke":
+            config.factors = ("light",)
+            config.update(num=1, headline=0, uv_size=64, num_pictures=1)
+            config.methods = ("mean", "landmarks")
+            config.landmarks = ("iid",)
+    return config
+
+
+def _fitting() -> ConfigDict:
+    config = ConfigDict()
+    config.protocol = "fitting"
+    config.seed = 0
+    config.truth_model = "embedded"  # That the photographs are rendered with, e.g. ict:PATH.
+    config.fit_model = "embedded"  # That is fitted; vertices are compared if it is the same.
+    config.num_identity = 0  # Leading identity modes of the truth; 0 = all.
+    config.num = 6  # People per value of a factor.
+    config.headline = 16  # Photographs of the headline set.
+    config.factors = ("yaw", "light", "expression", "occlusion", "face_pixels", "focal")
+    config.methods = ("mean", "landmarks", "full")
+    config.landmarks = ("iid68", "correlated", "network")
+    config.noise_pixels = 1.5  # Of a photo of 256 pixels with a face 150 high.
+    config.noise_length = 0.015  # Metres over which correlated errors agree.
+    config.hair = True
+    config.hdri_dir = ""  # Folder of .hdr files to light with instead of made-up light.
+    config.skins_dir = ""  # Folder of painted skins for data_pipeline.synthetic.
+    config.uv_size = 512  # Texels per side of the skins.
+    config.num_pictures = 24  # Photographs to keep.
+    return config

@@ -1,0 +1,188 @@
+"""The protocol "fitting": rendered heads with known truth, methods side by side."""
+
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from data_pipeline.synthetic.record import sample_record
+from data_pipeline.synthetic.scene import build_scene
+from relightify_jax.core.errors import InputError
+from relightify_jax.core.numerics import normalize
+from relightify_jax.core.photo import save_image
+from relightify_jax.core.uv_layout import split_maps
+from relightify_jax.evaluation import fitting_protocol as protocol
+from relightify_jax.evaluation.fitting_cases import Case, plan_cases
+from relightify_jax.evaluation.fitting_heads import Casting, Skin, prepare_casting
+from relightify_jax.evaluation.fitting_landmarks import (
+    AS_68_LANDMARKS,
+    LandmarkNoise,
+    perturb_landmarks,
+)
+from relightify_jax.evaluation.fitting_metrics import Outcome, outer_triangles
+from relightify_jax.evaluation.fitting_photos import Truth, take_photo
+from relightify_jax.fitting.config import FitConfig
+from relightify_jax.fitting.fit import fit_image
+from relightify_jax.geometry.mesh import tangent_from_object
+from relightify_jax.geometry.model_files import load_face_model
+from relightify_jax.geometry.morphable_model import MorphableModel
+from relightify_jax.landmarks.faces import find_faces, select_face
+from relightify_jax.landmarks.network import load_networks
+from relightify_jax.rendering.renderer import head_mesh
+from relightify_jax.rendering.uv_renderer import texel_surface
+from relightify_jax.skin.noise import blur_map
+
+_SMOOTH = 6.0  # Texels of 512; finer relief becomes the normal map.
+
+
+def evaluate_fitting(config: ConfigDict, folder: pathlib.Path) -> list[protocol.Row]:
+    """Runs the protocol; finished rows of an interrupted run in `folder` are kept.
+
+    Args:
+        config: See configs/evaluate.py:fitting.
+        folder: Gets rows.jsonl, a line as each photograph is done, and pictures.
+
+    Returns:
+        Every row.
+
+    Raises:
+        InputError: If a model, a map or a method cannot be had.
+    """
+    truth_model = load_face_model(config.truth_model)
+    casting = prepare_casting(truth_model, config.uv_size)
+    cases = plan_cases(config.num, config.factors, headline=config.headline, seed=config.seed)
+    environments = sorted(map(str, pathlib.Path(config.hdri_dir).glob("*.hdr")))
+    if config.hdri_dir and not environments:
+        raise InputError(f"{config.hdri_dir} holds no .hdr files; give a folder with some.")
+    draw_skin = skin_sampler(casting, config.uv_size, config.skins_dir or None)
+    take = functools.partial(
+        take_photo,
+        environments=environments if config.hdri_dir else (),
+        hair=config.hair,
+        num_modes=config.num_identity or None,
+    )
+    fit_model = truth_model
+    if config.fit_model != config.truth_model:
+        fit_model = load_face_model(config.fit_model)
+    methods = make_methods(config, fit_model)
+    referee = protocol.Referee(truth_model, outer_triangles(truth_model))
+    path = folder / "rows.jsonl"
+    rows = read_rows(path)
+    done = {_key(row) for row in rows}
+    pictured = 0
+
+    def photograph(case: Case) -> Truth:
+        nonlocal pictured
+        truth = take(casting, draw_skin(case.seed), case)
+        if pictured < config.num_pictures:
+            name = case.name.replace("/", "_").replace(" ", "_")
+            save_image(folder / f"{name}.png", truth.photo, srgb=True)
+            pictured += 1
+        return truth
+
+    detectors = make_detectors(config, casting)
+    total = len(cases) * len(methods) * len(detectors)
+    with tqdm(total=total, initial=len(rows), desc="fits") as progress, path.open("a") as file:
+        for row in protocol.evaluate(
+            cases, photograph, detectors, methods, referee, lambda row: _key(row) in done
+        ):
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            rows.append(row)
+            progress.update()
+    return rows
+
+
+def skin_sampler(
+    casting: Casting, size: int, skins_dir: str | None
+) -> Callable[[int], Skin]:
+    """Returns seed -> what the face of that person wears, with relief in tangent space."""
+    model = casting.model
+    visible = np.ones((model.mean.shape[0], 1), np.float32)  # The light is not used.
+    scene = build_scene(model, visible, np.array([[0.0, 0.0, 1.0]], np.float32), size, skins_dir)
+    tangents = texel_surface(head_mesh(model), casting.face_atlas, model.mean).tangents
+    sigma = _SMOOTH * size / 512
+
+    def sample(seed: int) -> Skin:
+        maps = split_maps(sample_record(jax.random.key(seed), scene))
+        smooth = normalize(blur_map(maps.normals, sigma))
+        relief = normalize(tangent_from_object(maps.normals, smooth, tangents))
+        on_chart = jnp.linalg.norm(tangents[..., :3], axis=-1, keepdims=True) > 0.5
+        flat = jnp.array([0.0, 0.0, 1.0])
+        return Skin(maps.diffuse_albedo, maps.specular_albedo, jnp.where(on_chart, relief, flat))
+
+    return sample
+
+
+def make_detectors(
+    config: ConfigDict, casting: Casting
+) -> Mapping[str, Callable[[Truth], np.ndarray]]:
+    """Sources of landmarks by name.
+
+    Raises:
+        InputError: If there is no such source.
+    """
+    lengths = {"correlated": config.noise_length, "iid68": AS_68_LANDMARKS, "iid": 0.0}
+    detectors: dict[str, Callable[[Truth], np.ndarray]] = {}
+    for name in config.landmarks:
+        if name in lengths:
+            noise = LandmarkNoise(config.noise_pixels, lengths[name])
+            detectors[name] = functools.partial(
+                perturb_landmarks, casting=casting, noise=noise
+            )
+        elif name == "network":
+            detectors[name] = functools.partial(_detect, load_networks())
+        else:
+            raise InputError(f"There are no landmarks {name!r}; have correlated, iid68, iid and network.")
+    return detectors
+
+
+def make_methods(config: ConfigDict, model: MorphableModel) -> list[protocol.Method]:
+    """Methods by the names in `config.methods`.
+
+    Raises:
+        InputError: If there is no such method.
+    """
+    known: dict[str, protocol.Fit] = {
+        "mean": lambda photo, points: Outcome(np.asarray(model.mean), np.asarray(model.mean)),
+        "landmarks": functools.partial(_fit, model, FitConfig(photometric_rounds=0)),
+        "full": functools.partial(_fit, model, FitConfig()),
+    }
+    unknown = [name for name in config.methods if name not in known]
+    if unknown:
+        raise InputError(f"There is no method {unknown[0]!r}; have {', '.join(known)}.")
+    return [protocol.Method(name, known[name], model) for name in config.methods]
+
+
+def read_rows(path: pathlib.Path) -> list[protocol.Row]:
+    """Rows of an earlier run; a last line that was cut short is dropped."""
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return rows
+
+
+def _fit(model: MorphableModel, settings: FitConfig, photo: np.ndarray, points: np.ndarray):
+    return protocol.as_outcome(fit_image(model, photo, points, settings))
+
+
+def _detect(networks: Any, truth: Truth) -> np.ndarray:
+    found = find_faces(networks, truth.photo)
+    return np.asarray(select_face(found, None, truth.photo.shape).points)[:, :2]
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["method"], row["landmarks"], row["case"]
