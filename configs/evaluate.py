@@ -5,20 +5,26 @@ r"""What to judge, and on what.
         --config.truth_model=ict:PATH --config.fit_model=ict:PATH --config.hdri_dir=HDRIS
     python -m experiments.evaluate --config=configs/evaluate.py:headline --out=DIR \
         --config.headline=4
+    python -m experiments.evaluate --config=configs/evaluate.py:now --out=DIR \
+        --config.data_dir=PHOTOS
 
 A variant names its protocol in `config.protocol`; the other entries are its own.
 """
 
 from ml_collections import ConfigDict
 
-_VARIANTS = ("fitting", "headline", "fitting_smoke")
+_VARIANTS = ("fitting", "headline", "fitting_smoke", "now", "realy")
 
 
 def get_config(variant: str = "fitting") -> ConfigDict:
-    """Returns the config of `variant`: "fitting", "headline" (its main set only) or a smoke test."""
+    """Returns the config of `variant`.
+
+    "fitting"; "headline", its main set only; "fitting_smoke", seconds; "now" and "realy", which
+    predict for those benchmarks.
+    """
     if variant not in _VARIANTS:
         raise ValueError(f"Unknown variant {variant!r}; have {', '.join(map(repr, _VARIANTS))}.")
-    config = _fitting()
+    config = _benchmark(variant) if variant in ("now", "realy") else _fitting()
     match variant:
         case "headline":
             config.factors = ()
@@ -49,4 +55,13 @@ def _fitting() -> ConfigDict:
     config.skins_dir = ""  # Folder of painted skins for data_pipeline.synthetic.
     config.uv_size = 512  # Texels per side of the skins.
     config.num_pictures = 24  # Photographs to keep.
+    return config
+
+
+def _benchmark(name: str) -> ConfigDict:
+    config = ConfigDict()
+    config.protocol = name
+    config.data_dir = ""  # Folder of the photos, at any depth: SUBJECT/CHALLENGE/NAME.jpg in NoW.
+    config.listing = ""  # Text file with a path a line, e.g. NoW's imagepathsvalidation.txt.
+    config.fit_model = "embedded"
     return config

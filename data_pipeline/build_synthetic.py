@@ -18,7 +18,7 @@ from data_pipeline.synthetic.scene import Scene, build_scene, compute_visibility
 from data_pipeline.uv_faces.uv_faces_dataset_builder import write_faces
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path
-from relightify_jax.geometry.model_files import load_face_model
+from relightify_jax.face_models.registry import load_face_model
 
 
 def make_sampler(scene: Scene, seed: int, progress: tqdm) -> Callable[[int], np.ndarray]:

@@ -71,7 +71,7 @@ DOWNLOADS = {
         file="gnm_head.npz",
         members=(),
         essential=("gnm_head.npz",),
-        usage="relightify_jax.geometry.face_files.gnm.read_gnm('{out}/gnm_head.npz')",
+        usage="--face_model=gnm:{out}",
     ),
 }
 _BEHIND_FORMS = {

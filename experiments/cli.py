@@ -7,7 +7,7 @@ import pathlib
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import jax
 from absl import app, flags, logging
@@ -17,6 +17,8 @@ from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections")
+
+_Value = TypeVar("_Value")
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
@@ -62,7 +64,7 @@ def use_compile_cache() -> bool:
     return is_first
 
 
-def require(value: str | None, flag: str, what: str) -> str:
+def require(value: _Value | None, flag: str, what: str) -> _Value:
     """Returns a flag's value.
 
     Raises:

@@ -3,34 +3,55 @@ r"""Judges methods on data with known truth, and writes tables.
     python -m experiments.evaluate --config=configs/evaluate.py:fitting --out=DIR
     python -m experiments.evaluate --config=configs/evaluate.py:headline --out=DIR \
         --config.headline=4 --config.truth_model=ict:PATH --config.fit_model=ict:PATH
+    python -m experiments.evaluate --config=configs/evaluate.py:now --out=DIR \
+        --config.data_dir=NoW_Dataset/final_release_version/iphone_pictures
 
-Writes table.md, table.csv, results.json, rows.jsonl and run.json to --out. An interrupted run
-goes on where it stopped when it is started again.
+Writes table.md, table.csv, results.json, rows.jsonl and run.json to --out; now and realy write
+the folder submission, too. An interrupted run goes on where it stopped when it is started again.
+docs/FITTING.md says what is measured.
 """
 
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from experiments import cli, evaluate_fitting
+from experiments import cli, evaluate_benchmark, evaluate_fitting
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path
 from relightify_jax.evaluation import fitting_protocol, tables
 
 
-def _fitting(config: ConfigDict, folder: pathlib.Path) -> str:
+class Report(NamedTuple):
+    """What a protocol found."""
+
+    title: str
+    columns: tuple[tables.Column, ...]
+    rows: list[dict[str, Any]]
+    notes: Sequence[str]  # Sentences below the table.
+
+
+def _fitting(config: ConfigDict, folder: pathlib.Path) -> Report:
     rows = evaluate_fitting.evaluate_fitting(config, folder)
     table = fitting_protocol.summarise_rows(rows)
-    for name in ("table.csv", "results.json"):
-        tables.write_table(folder / name, table, fitting_protocol.COLUMNS)
-    notes = "".join(f"- {note}\n" for note in fitting_protocol.NOTES)
-    return f"# Fitting\n\n{tables.to_markdown(table, fitting_protocol.COLUMNS)}\n{notes}"
+    return Report("Fitting", fitting_protocol.COLUMNS, table, fitting_protocol.NOTES)
 
 
-# By `config.protocol`; each returns the text of table.md.
-PROTOCOLS: dict[str, Callable[[ConfigDict, pathlib.Path], str]] = {"fitting": _fitting}
+def _benchmark(config: ConfigDict, folder: pathlib.Path) -> Report:
+    rows = evaluate_benchmark.predict_benchmark(config, folder)
+    failed = sum(row["state"] == "failed" for row in rows)
+    notes = [f"{len(rows) - failed} of {len(rows)} photos have a prediction in submission."]
+    return Report(f"Submission: {config.protocol}", evaluate_benchmark.COLUMNS, rows, notes)
+
+
+# By `config.protocol`.
+PROTOCOLS: dict[str, Callable[[ConfigDict, pathlib.Path], Report]] = {
+    "fitting": _fitting,
+    "now": _benchmark,
+    "realy": _benchmark,
+}
 
 
 def run(config: ConfigDict, out: str) -> str:
@@ -45,10 +66,14 @@ def run(config: ConfigDict, out: str) -> str:
         )
     folder = pathlib.Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    text = PROTOCOLS[config.protocol](config, folder)
+    report = PROTOCOLS[config.protocol](config, folder)
+    for name in ("table.csv", "results.json"):
+        tables.write_table(folder / name, report.rows, report.columns)
+    notes = "".join(f"- {note}\n" for note in report.notes)
+    text = f"# {report.title}\n\n{tables.to_markdown(report.rows, report.columns)}\n{notes}"
     with atomic_path(folder / "table.md") as path:
         path.write_text(text, encoding="utf-8")
-    cli.record_run(folder, config, {})
+    cli.record_run(folder, config, {"notes": list(report.notes)})
     return text
 
 

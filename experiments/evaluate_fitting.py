@@ -15,11 +15,12 @@ from tqdm import tqdm
 from data_pipeline.synthetic.record import sample_record
 from data_pipeline.synthetic.scene import build_scene
 from relightify_jax.core.errors import InputError
+from relightify_jax.core.files import atomic_path
 from relightify_jax.core.numerics import normalize
 from relightify_jax.core.photo import save_image
 from relightify_jax.core.uv_layout import split_maps
 from relightify_jax.evaluation import fitting_protocol as protocol
-from relightify_jax.evaluation.fitting_cases import Case, plan_cases
+from relightify_jax.evaluation.fitting_cases import FACTORS, Case, plan_cases
 from relightify_jax.evaluation.fitting_heads import Casting, Skin, prepare_casting
 from relightify_jax.evaluation.fitting_landmarks import (
     AS_68_LANDMARKS,
@@ -27,11 +28,12 @@ from relightify_jax.evaluation.fitting_landmarks import (
     perturb_landmarks,
 )
 from relightify_jax.evaluation.fitting_metrics import Outcome, outer_triangles
+from relightify_jax.evaluation.fitting_peers import EosFitter
 from relightify_jax.evaluation.fitting_photos import Truth, take_photo
+from relightify_jax.face_models.registry import load_face_model
 from relightify_jax.fitting.config import FitConfig
 from relightify_jax.fitting.fit import fit_image
 from relightify_jax.geometry.mesh import tangent_from_object
-from relightify_jax.geometry.model_files import load_face_model
 from relightify_jax.geometry.morphable_model import MorphableModel
 from relightify_jax.landmarks.faces import find_faces, select_face
 from relightify_jax.landmarks.network import load_networks
@@ -40,6 +42,10 @@ from relightify_jax.rendering.uv_renderer import texel_surface
 from relightify_jax.skin.noise import blur_map
 
 _SMOOTH = 6.0  # Texels of 512; finer relief becomes the normal map.
+_METHODS = ("mean", "landmarks", "full", "eos")
+_LANDMARKS = ("correlated", "iid68", "iid", "network")
+# Entries of the configuration that only say which rows there are.
+_ADDITIVE = ("num", "headline", "factors", "methods", "landmarks", "num_pictures")
 
 
 def evaluate_fitting(config: ConfigDict, folder: pathlib.Path) -> list[protocol.Row]:
@@ -53,18 +59,18 @@ def evaluate_fitting(config: ConfigDict, folder: pathlib.Path) -> list[protocol.
         Every row.
 
     Raises:
-        InputError: If a model, a map or a method cannot be had.
+        InputError: If a model, a map or a method cannot be had, or `folder` holds rows of
+            another configuration.
     """
+    _check_names(config)
+    check_same_run(folder / "settings.json", config)
     truth_model = load_face_model(config.truth_model)
     casting = prepare_casting(truth_model, config.uv_size)
     cases = plan_cases(config.num, config.factors, headline=config.headline, seed=config.seed)
-    environments = sorted(map(str, pathlib.Path(config.hdri_dir).glob("*.hdr")))
-    if config.hdri_dir and not environments:
-        raise InputError(f"{config.hdri_dir} holds no .hdr files; give a folder with some.")
     draw_skin = skin_sampler(casting, config.uv_size, config.skins_dir or None)
     take = functools.partial(
         take_photo,
-        environments=environments if config.hdri_dir else (),
+        environments=_environments(config.hdri_dir),
         hair=config.hair,
         num_modes=config.num_identity or None,
     )
@@ -100,9 +106,7 @@ def evaluate_fitting(config: ConfigDict, folder: pathlib.Path) -> list[protocol.
     return rows
 
 
-def skin_sampler(
-    casting: Casting, size: int, skins_dir: str | None
-) -> Callable[[int], Skin]:
+def skin_sampler(casting: Casting, size: int, skins_dir: str | None) -> Callable[[int], Skin]:
     """Returns seed -> what the face of that person wears, with relief in tangent space."""
     model = casting.model
     visible = np.ones((model.mean.shape[0], 1), np.float32)  # The light is not used.
@@ -124,23 +128,15 @@ def skin_sampler(
 def make_detectors(
     config: ConfigDict, casting: Casting
 ) -> Mapping[str, Callable[[Truth], np.ndarray]]:
-    """Sources of landmarks by name.
-
-    Raises:
-        InputError: If there is no such source.
-    """
+    """Sources of landmarks by the names in `config.landmarks`."""
     lengths = {"correlated": config.noise_length, "iid68": AS_68_LANDMARKS, "iid": 0.0}
     detectors: dict[str, Callable[[Truth], np.ndarray]] = {}
     for name in config.landmarks:
         if name in lengths:
             noise = LandmarkNoise(config.noise_pixels, lengths[name])
-            detectors[name] = functools.partial(
-                perturb_landmarks, casting=casting, noise=noise
-            )
-        elif name == "network":
-            detectors[name] = functools.partial(_detect, load_networks())
+            detectors[name] = functools.partial(perturb_landmarks, casting=casting, noise=noise)
         else:
-            raise InputError(f"There are no landmarks {name!r}; have correlated, iid68, iid and network.")
+            detectors[name] = functools.partial(_detect, load_networks())
     return detectors
 
 
@@ -148,17 +144,33 @@ def make_methods(config: ConfigDict, model: MorphableModel) -> list[protocol.Met
     """Methods by the names in `config.methods`.
 
     Raises:
-        InputError: If there is no such method.
+        InputError: If a peer is not installed.
     """
     known: dict[str, protocol.Fit] = {
         "mean": lambda photo, points: Outcome(np.asarray(model.mean), np.asarray(model.mean)),
         "landmarks": functools.partial(_fit, model, FitConfig(photometric_rounds=0)),
         "full": functools.partial(_fit, model, FitConfig()),
     }
-    unknown = [name for name in config.methods if name not in known]
-    if unknown:
-        raise InputError(f"There is no method {unknown[0]!r}; have {', '.join(known)}.")
+    if "eos" in config.methods:
+        known["eos"] = EosFitter(model)
     return [protocol.Method(name, known[name], model) for name in config.methods]
+
+
+def check_same_run(path: pathlib.Path, config: ConfigDict) -> None:
+    """Writes what decides a row's numbers to `path`, or compares it with what is there.
+
+    Raises:
+        InputError: If they differ.
+    """
+    settings = json.loads(config.to_json_best_effort())
+    settings = {name: value for name, value in settings.items() if name not in _ADDITIVE}
+    if path.is_file() and (before := json.loads(path.read_text(encoding="utf-8"))) != settings:
+        changed = [name for name in settings if before.get(name) != settings[name]]
+        raise InputError(
+            f"{path.parent} holds rows made with another {', '.join(changed)}; give another --out."
+        )
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def read_rows(path: pathlib.Path) -> list[protocol.Row]:
@@ -173,6 +185,25 @@ def read_rows(path: pathlib.Path) -> list[protocol.Row]:
             break
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return rows
+
+
+def _check_names(config: ConfigDict) -> None:
+    """Fails before anything is computed."""
+    choices = {"method": _METHODS, "landmarks": _LANDMARKS, "factor": tuple(FACTORS)}
+    given = {"method": config.methods, "landmarks": config.landmarks, "factor": config.factors}
+    for what, names in given.items():
+        unknown = [name for name in names if name not in choices[what]]
+        if unknown:
+            raise InputError(f"Unknown {what} {unknown[0]!r}; have {', '.join(choices[what])}.")
+    _environments(config.hdri_dir)
+
+
+def _environments(folder: str) -> list[str]:
+    """Paths of the environment maps in `folder`; none if no folder is given."""
+    found = sorted(map(str, pathlib.Path(folder).glob("*.hdr"))) if folder else []
+    if folder and not found:
+        raise InputError(f"{folder} holds no .hdr files; give a folder with some.")
+    return found
 
 
 def _fit(model: MorphableModel, settings: FitConfig, photo: np.ndarray, points: np.ndarray):

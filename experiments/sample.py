@@ -3,6 +3,7 @@
     python -m experiments.sample --demo --out=out
     python -m experiments.sample --image=me.jpg --out=out
     python -m experiments.sample --image=group.jpg --face=1 --out=out
+    python -m experiments.sample --image=front.jpg --image=left.jpg --image=right.jpg --out=out
     python -m experiments.sample --image=me.jpg --landmarks=me.json --out=out
     python -m experiments.sample --image=me.jpg --out=out --face_model=ict:PATH
     python -m experiments.sample --image=me.jpg --out=out --config.uv_size=256
@@ -36,12 +37,22 @@ _CONFIG = config_flags.DEFINE_config_file(
     "Settings, e.g. --config=configs/sample.py:draft or --config.num_seeds=4.",
     lock_config=True,
 )
-_IMAGE = flags.DEFINE_string("image", None, "The photo: JPEG, PNG, WebP, TIFF, AVIF ...")
+_IMAGE = flags.DEFINE_multi_string(
+    "image",
+    None,
+    "The photo: JPEG, PNG, WebP, TIFF, AVIF ... Further --image=FILE of the same person fill in "
+    "what the first does not show.",
+)
 _DEMO = flags.DEFINE_bool("demo", False, "Use a public-domain portrait instead of --image.")
 _OUT = flags.DEFINE_string("out", "out", "Folder for the results.")
 _FACE = flags.DEFINE_integer("face", None, "Which face, 0 = largest, if there are several.")
 _LANDMARKS = flags.DEFINE_string("landmarks", None, "JSON with 468 points, instead of detection.")
-_FACE_MODEL = flags.DEFINE_string("face_model", "embedded", "embedded, ict:PATH or PATH.npz.")
+_FACE_MODEL = flags.DEFINE_string(
+    "face_model",
+    "embedded",
+    "embedded, ict:PATH, gnm:PATH, flame:PATH, bfm2009:PATH, bfm2017:PATH, bfm2019:PATH or "
+    "PATH.npz; see docs/FACE_MODELS.md.",
+)
 _PRIOR = flags.DEFINE_string("prior", None, "A prior of your own (.npz).")
 _SEED = flags.DEFINE_integer("seed", None, "Seed of the completion; overrides config.seed.")
 
@@ -85,7 +96,8 @@ def main(argv: Sequence[str]) -> None:
     stage = Stages()
     if cli.use_compile_cache():
         print("First run: compiling takes a few minutes more; later runs reuse it.")
-    photo, notes = _load_photo()
+    photo, *more = _load_photos()
+    notes = tuple(note for each in (photo, *more) for note in each.notes)
     with staged_folder(_OUT.value) as folder:
         with stage("load"):
             resources = pipeline.load_resources(_FACE_MODEL.value, _PRIOR.value, config.uv_size)
@@ -95,6 +107,7 @@ def main(argv: Sequence[str]) -> None:
             jax.random.key(seed),
             landmarks=_given_landmarks(photo),
             face=_FACE.value,
+            more_photos=[each.linear for each in more],
             options=pipeline.InpaintOptions(**config.inpaint),
             progress=stage,
         )
@@ -113,17 +126,16 @@ def main(argv: Sequence[str]) -> None:
     print(f"Done in {total:.0f} s{compiling}. Open {page} and drag the light.")
 
 
-def _load_photo() -> tuple[Photo, tuple[str, ...]]:
-    """The photo of the flags and what is to be said of it."""
+def _load_photos() -> list[Photo]:
+    """The photos of the flags; the first is the one that counts."""
     if _DEMO.value:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "astronaut.png"
             # Eileen Collins, NASA (public domain), from the scikit-image package.
             save_image(path, skimage.data.astronaut() / 255.0, srgb=False)
-            photo = load_photo(path)
-    else:
-        photo = load_photo(cli.require(_IMAGE.value, "image", "the path of a photo, or --demo"))
-    return photo, photo.notes
+            return [load_photo(path)]
+    paths = cli.require(_IMAGE.value, "image", "the path of a photo, or --demo")
+    return [load_photo(path) for path in paths]
 
 
 def _given_landmarks(photo: Photo) -> FaceLandmarks | None:
@@ -143,6 +155,7 @@ def _facts(
     height, width = photo.linear.shape[:2]
     return {
         "photo": pathlib.Path(photo.path).name,
+        "more_photos": [pathlib.Path(path).name for path in (_IMAGE.value or ())[1:]],
         "photo_sha256": photo.sha256,
         "photo_size": f"{width} x {height}",
         "seed": seed,

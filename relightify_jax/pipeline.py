@@ -5,7 +5,7 @@ to the caller, so that a service can keep the arrays.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,16 +16,16 @@ from relightify_jax.core.errors import InputError
 from relightify_jax.core.numerics import normalize
 from relightify_jax.core.part_looks import PartLooks
 from relightify_jax.core.uv_layout import UVMaps
+from relightify_jax.face_models.registry import load_face_model
 from relightify_jax.fitting.config import FitConfig
 from relightify_jax.fitting.eye_color import read_eyes, turn_eyes
-from relightify_jax.fitting.fit import FitResult, fit_image
+from relightify_jax.fitting.fit import FitResult, fit_photos
 from relightify_jax.fitting.mouth_color import read_mouth
-from relightify_jax.fitting.observe import observe_face
+from relightify_jax.fitting.observe import coverage, observe_photos
 from relightify_jax.fitting.relight_estimate import estimate_light
 from relightify_jax.fitting.unwrap import Observation
 from relightify_jax.geometry.camera import camera_position
 from relightify_jax.geometry.mesh import vertex_normals
-from relightify_jax.geometry.model_files import load_face_model
 from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas, sample_atlas
 from relightify_jax.landmarks.facemesh import FaceLandmarks
@@ -49,8 +49,12 @@ UV_SIZES = (256, 512, 1024)
 # Eyeballs and mouth are wet and lit by their own surroundings: never black.
 _FIRST_INSIDE = PARTS.index("eye_left")
 _INSIDE_OCCLUSION = 0.15
+# Lashes, which no model has, and the brow's own hair shade the eyes: in portraits the sclera
+# is about this much darker than it would be between the model's lids.
+_EYE_SHADE = 0.6
 
 _EXPOSURE_RANGE = (0.6, 1.7)
+_POOR_COVERAGE = 0.3  # Of the texels of the face part, which reaches to ears and neck.
 
 # Called with the name of a stage; the stage runs inside the returned context.
 Progress = Callable[[str], contextlib.AbstractContextManager[None]]
@@ -94,7 +98,7 @@ def load_resources(
     """Loads the face model, its UV atlas, the landmark networks and the prior.
 
     Args:
-        face_model: "embedded", "ict:PATH" or "PATH.npz".
+        face_model: See `face_models.registry.load_face_model`.
         prior: Path of a prior (.npz); the embedded one if None.
         uv_size: Texels per side of the maps, one of `UV_SIZES`.
 
@@ -116,11 +120,12 @@ def reconstruct_face(
     *,
     landmarks: FaceLandmarks | None = None,
     face: int | None = None,
+    more_photos: Sequence[np.ndarray] = (),
     fit_config: FitConfig | None = None,
     options: InpaintOptions | None = None,
     progress: Progress = lambda stage: contextlib.nullcontext(),
 ) -> RelightableFace:
-    """Reconstructs one face of a photo.
+    """Reconstructs one face of a photo, or of several photos of one person.
 
     Args:
         resources: From `load_resources`.
@@ -128,6 +133,8 @@ def reconstruct_face(
         key: Random key of the completion.
         landmarks: Use these instead of detecting them.
         face: Which face, counted from the largest; the largest if None.
+        more_photos: Further photos of the same person, in whatever light; the largest face
+            counts. Result, light and camera are those of `photo`.
         fit_config: Settings of the fit.
         options: Settings of the completion.
         progress: Context that each stage runs in, e.g. to time it.
@@ -142,9 +149,16 @@ def reconstruct_face(
             landmarks = select_face(found, face, photo.shape)
             notes = choice_notes(found, face)
     with progress("fit"):
-        fit = fit_image(resources.model, photo, landmarks.points, fit_config or FitConfig())
+        photos = [photo, *more_photos]
+        seen = [landmarks, *(find_largest_face(resources.networks, x) for x in more_photos)]
+        fits = fit_photos(
+            resources.model, photos, [x.points for x in seen], fit_config or FitConfig(),
+            landmark_deviations=[x.deviation for x in seen],
+        )  # fmt: skip
+        fit, notes = fits[0], (*notes, *_fit_notes(fits))
     with progress("unwrap"):
-        observation = observe_face(photo, fit, resources.model, resources.atlas)
+        observation = observe_photos(photos, fits, resources.model, resources.atlas)
+        fit, notes = _judge_coverage(fit, coverage(observation, resources.atlas), notes)
         jax.block_until_ready(observation)
         looks, fit = observe_parts(resources.model, photo, landmarks, fit)
     with progress("inpaint"):
@@ -154,8 +168,36 @@ def reconstruct_face(
         occlusion = face_occlusion(resources.model, fit.points)
         light = estimate_face_light(resources, observation, fit, maps, occlusion)
     return RelightableFace(
-        landmarks, fit, observation, maps, samples, light, occlusion, looks, (*notes, *fit.notes)
+        landmarks, fit, observation, maps, samples, light, occlusion, looks, notes
     )
+
+
+def find_largest_face(networks: LandmarkNetworks, photo: np.ndarray) -> FaceLandmarks:
+    """The largest face of a photo (H, W, 3), linear RGB.
+
+    Raises:
+        InputError: If there is none.
+    """
+    return select_face(find_faces(networks, photo), None, photo.shape)
+
+
+def _fit_notes(fits: Sequence[FitResult]) -> tuple[str, ...]:
+    """What the fits have to say; of further photos with their number."""
+    further = (f"Photo {i}: {note}" for i, fit in enumerate(fits[1:], 2) for note in fit.notes)
+    return (*fits[0].notes, *further)
+
+
+def _judge_coverage(
+    fit: FitResult, share: float, notes: tuple[str, ...]
+) -> tuple[FitResult, tuple[str, ...]]:
+    """The fit with its coverage among the diagnostics, and a note if it is small."""
+    if share < _POOR_COVERAGE:
+        notes = (
+            *notes,
+            f"Only {share:.0%} of the face can be seen in the photo; the rest is invented. A "
+            "photo that is more frontal, or with less in front of the face, gives a better result.",
+        )
+    return fit._replace(diagnostics=fit.diagnostics | {"coverage": share}), notes
 
 
 def observe_parts(
@@ -170,10 +212,12 @@ def observe_parts(
 
 def face_occlusion(model: MorphableModel, points: jax.Array) -> jax.Array:
     """Ambient occlusion (V,) of a posed head; insides keep what light bounces there."""
+    part = np.zeros(len(points), int)
+    part[np.asarray(model.faces)] = np.asarray(model.face_part)[:, None]
     occlusion = mesh_occlusion(points, model.faces)
-    inside = np.zeros(len(points), bool)
-    inside[np.asarray(model.faces)[np.asarray(model.face_part) >= _FIRST_INSIDE]] = True
-    return jnp.where(inside, jnp.maximum(occlusion, _INSIDE_OCCLUSION), occlusion)
+    is_eye = (part >= _FIRST_INSIDE) & (part < PARTS.index("mouth"))
+    occlusion = jnp.where(is_eye, _EYE_SHADE * occlusion, occlusion)
+    return jnp.where(part >= _FIRST_INSIDE, jnp.maximum(occlusion, _INSIDE_OCCLUSION), occlusion)
 
 
 def estimate_face_light(

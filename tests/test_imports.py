@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "geometry": {"core"},
     "rendering": {"geometry", "core"},
     "landmarks": {"core"},
+    "face_models": {"landmarks", "rendering", "geometry", "core"},
     "fitting": {"rendering", "geometry", "core"},
     "skin": {"core"},
     "models": {"core"},
@@ -29,12 +30,12 @@ MAY_IMPORT = {
     "train": {"models", "diffusion", "prior", "rendering", "core"},
     "export": {"rendering", "geometry", "core"},
     "evaluation": {"rendering", "geometry", "core"},
-    "pipeline": {"landmarks", "fitting", "prior", "rendering", "geometry", "core"},
-    "data_pipeline": {"skin", "rendering", "geometry", "core"},
+    "pipeline": {"landmarks", "face_models", "fitting", "prior", "rendering", "geometry", "core"},
+    "data_pipeline": {"face_models", "skin", "rendering", "geometry", "core"},
 }
 # Usable on a machine that has only JAX, Flax, Optax, NumPy and SciPy.
 LIGHT_ROOMS = {"core", "geometry", "rendering", "fitting", "landmarks", "skin", "models"}
-LIGHT_ROOMS |= {"diffusion", "prior", "pipeline"}
+LIGHT_ROOMS |= {"diffusion", "prior", "pipeline", "face_models"}
 HEAVY_PACKAGES = {"grain", "clu", "ml_collections", "tensorflow_datasets", "orbax", "etils"}
 IMPORTED_IN_ONE_FILE = ("orbax", "clu.metric_writers", "tensorflow_datasets")
 NEVER_IMPORTED = (

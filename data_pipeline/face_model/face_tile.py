@@ -13,17 +13,17 @@ import scipy.sparse.linalg as sparse_linalg
 
 from data_pipeline.face_model.borders import border_path, cut_loop, fan, place_border
 from data_pipeline.face_model.flatten import QuadLayout, flatten, natural_scale
-from relightify_jax.face_models.surfaces import (
-    closest_points,
-    exposure,
-    interpolate,
-    vertex_normals,
-)
 from data_pipeline.face_model.topology import (
     EdgeLoops,
     boundary_loops,
     dilate,
     flood,
+)
+from relightify_jax.face_models.surfaces import (
+    closest_points,
+    exposure,
+    interpolate,
+    vertex_normals,
 )
 
 HIDDEN = 0.25  # Exposure under which a surface counts as interior.

@@ -29,9 +29,7 @@ class Similarity(NamedTuple):
     def inverse(self) -> "Similarity":
         """The way back."""
         rotation = self.rotation.T
-        return Similarity(
-            1 / self.scale, rotation, -rotation @ self.translation / self.scale
-        )
+        return Similarity(1 / self.scale, rotation, -rotation @ self.translation / self.scale)
 
 
 class Surface(NamedTuple):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
 from relightify_jax.core import facemesh
@@ -20,7 +21,8 @@ from relightify_jax.evaluation.fitting_cases import (
     draw_identity,
     stream,
 )
-from relightify_jax.geometry.camera import Camera
+from relightify_jax.geometry.camera import Camera, project
+from relightify_jax.geometry.embedded import EYE_IRIS_RADIUS, EYE_PUPIL_RADIUS
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.morphable_model import PARTS, MorphableModel, landmarks, vertices
 from relightify_jax.geometry.uv_atlas import UVAtlas, build_uv_atlas, sample_atlas
@@ -33,6 +35,7 @@ _HEAD_SIZE = 256  # Texels per side of the head's tile.
 _MAX_OVERLAP = 0.05
 _HAIR_COLORS = ((0.012, 0.009, 0.007), (0.03, 0.018, 0.011), (0.09, 0.05, 0.025),
                 (0.25, 0.16, 0.08), (0.2, 0.19, 0.18))  # fmt: skip
+_EYE_WHITE, _PUPIL, _MOUTH_COLOR = (0.55, 0.5, 0.46), 0.01, (0.3, 0.13, 0.12)
 _IRIS_COLORS = ((0.03, 0.015, 0.008), (0.08, 0.04, 0.02), (0.08, 0.1, 0.05), (0.1, 0.16, 0.22))
 
 
@@ -51,6 +54,14 @@ class Casting(NamedTuple):
     mesh: HeadMesh
     face_atlas: UVAtlas
     head_atlas: UVAtlas
+
+
+class _Looks(NamedTuple):
+    """Colours of one person besides the skin."""
+
+    hair: ArrayLike  # (3,) albedo.
+    grain: ArrayLike  # (R, R, 1) factor, of strands.
+    iris: ArrayLike  # (3,) albedo.
 
 
 class Head(NamedTuple):
@@ -90,16 +101,19 @@ def make_head(
         num_modes: Leading identity modes to use; all if None.
     """
     model = casting.model
-    identity = jnp.asarray(draw_identity(model, case.seed, num_modes))
-    expression = jnp.asarray(draw_expression(model, case.expression, case.seed))
-    neutral = vertices(model, identity, jnp.zeros_like(expression))
-    points = vertices(model, identity, expression)
+    identity = draw_identity(model, case.seed, num_modes)
+    expression = draw_expression(model, case.expression, case.seed)
     generator = stream(case.seed, "hair")
-    is_hair = _hairiness(model, generator) if hair else np.zeros(len(points), np.float32)
-    thickness = generator.uniform(0.006, 0.02)
-    normals = vertex_normals(points, model.faces)
-    shown = points + (thickness * is_hair)[:, None] * normals
-    assets = _dress(casting, skin, is_hair, generator)
+    is_hair = _hairiness(model, generator) if hair else np.zeros(len(model.mean), np.float32)
+    thickness = np.float32(generator.uniform(0.006, 0.02))
+    size = casting.face_atlas.face.shape[0]
+    looks = _Looks(
+        hair=np.array(_HAIR_COLORS[generator.integers(len(_HAIR_COLORS))], np.float32),
+        grain=np.exp(generator.normal(0.0, 0.25, (size, size, 1))).astype(np.float32),
+        iris=np.array(_IRIS_COLORS[generator.integers(len(_IRIS_COLORS))], np.float32),
+    )
+    neutral, points, shown = _pose(model, identity, expression, is_hair, thickness)
+    assets = _dress(casting, skin, is_hair, looks)
     return Head(points, neutral, shown, jnp.asarray(is_hair), assets)
 
 
@@ -131,6 +145,12 @@ def place_camera(model: MorphableModel, points: jax.Array, case: Case) -> tuple[
     return camera, width
 
 
+@jax.jit
+def landmark_pixels(model: MorphableModel, points: jax.Array, camera: Camera) -> jax.Array:
+    """Where the landmarks of a mesh with vertices `points` (V, 3) are in the photo, (468, 2)."""
+    return project(camera, landmarks(model, points))[0]
+
+
 def draw_light(case: Case) -> Light:
     """Light of one of `fitting_cases.LIGHTS` in the head's frame, of about the right exposure."""
     generator = stream(case.seed, "light")
@@ -158,7 +178,7 @@ def _hairiness(model: MorphableModel, generator: np.random.Generator) -> np.ndar
     top = on_face[_FOREHEAD]
     oval = on_face[list(facemesh.FACE_OVAL)]
     temple = oval[np.argmax(np.abs(oval[:, 0]))]
-    fringe = generator.uniform(-0.035, 0.02)  # Metres above the top of the FaceMesh oval.
+    fringe = generator.uniform(-0.018, 0.02)  # Metres above the top of the FaceMesh oval.
     ends = on_face[_CHIN][1] + generator.uniform(-0.02, 0.08)
     # Above the hairline, which falls towards the temples, or behind them.
     arch = 1.8 * (mean[:, 0] / abs(temple[0])) ** 2 * 0.02
@@ -171,31 +191,36 @@ def _hairiness(model: MorphableModel, generator: np.random.Generator) -> np.ndar
     return (np.clip(0.5 + 0.5 * inside, 0, 1) * used).astype(np.float32)
 
 
-def _dress(casting: Casting, skin: Skin, is_hair, generator: np.random.Generator) -> HeadAssets:
+@jax.jit
+def _pose(model, identity, expression, is_hair, thickness):
+    """Vertices (V, 3) at rest, with expression, and with hair on top."""
+    neutral = vertices(model, identity, jnp.zeros_like(expression))
+    points = vertices(model, identity, expression)
+    normals = vertex_normals(points, model.faces)
+    return neutral, points, points + (thickness * is_hair)[:, None] * normals
+
+
+@jax.jit
+def _dress(casting: Casting, skin: Skin, is_hair: jax.Array, looks: _Looks) -> HeadAssets:
     """Skin of the face continued over the head, hair painted over both."""
-    color = jnp.asarray(_HAIR_COLORS[generator.integers(len(_HAIR_COLORS))])
-    weight = jnp.asarray(is_hair)[:, None]
-    inside = np.asarray(casting.face_atlas.inside)
-    tone = jnp.median(skin.diffuse[inside], axis=0)
+    on_chart = casting.face_atlas.inside[..., None]
+    tone = jnp.nanmedian(jnp.where(on_chart, skin.diffuse, jnp.nan), axis=(0, 1))
     faces = casting.mesh.faces
-    on_face = sample_atlas(casting.face_atlas, faces, weight)
-    on_head = sample_atlas(casting.head_atlas, faces, weight)
-    grain = jnp.asarray(np.exp(generator.normal(0.0, 0.25, (*on_face.shape[:2], 1))), jnp.float32)
-    iris = jnp.asarray(_IRIS_COLORS[generator.integers(len(_IRIS_COLORS))])
+    on_face = sample_atlas(casting.face_atlas, faces, is_hair[:, None])
+    on_head = sample_atlas(casting.head_atlas, faces, is_hair[:, None])
     return HeadAssets(
-        face_diffuse=skin.diffuse * (1 - on_face) + color * grain * on_face,
+        face_diffuse=skin.diffuse * (1 - on_face) + looks.hair * looks.grain * on_face,
         face_specular=skin.specular,
         face_normal=skin.normal,
-        head_diffuse=tone * (1 - on_head) + color * on_head,
-        eye_diffuse=_eye_texture(iris),
-        mouth_diffuse=jnp.broadcast_to(jnp.array([0.3, 0.13, 0.12]), (4, 4, 3)),
+        head_diffuse=tone * (1 - on_head) + looks.hair * on_head,
+        eye_diffuse=_eye_texture(looks.iris),
+        mouth_diffuse=jnp.broadcast_to(jnp.array(_MOUTH_COLOR), (4, 4, 3)),
     )
 
 
-def _eye_texture(iris: jax.Array, size: int = 64) -> jax.Array:
-    """White, iris and pupil in the eye tile; radii as in `geometry.embedded`."""
+def _eye_texture(iris: ArrayLike, size: int = 64) -> jax.Array:
+    """White, iris and pupil in the eye tile (size, size, 3)."""
     axis = (np.arange(size) + 0.5) / size - 0.5
-    radius = jnp.asarray(np.hypot(*np.meshgrid(axis, axis)))[..., None]
-    white, black = jnp.array([0.55, 0.5, 0.46]), jnp.array([0.01, 0.01, 0.01])
-    colored = jnp.where(radius < 0.113, iris, white)
-    return jnp.where(radius < 0.04, black, colored).astype(jnp.float32)
+    radius = np.hypot(*np.meshgrid(axis, axis))[..., None]
+    colored = jnp.where(radius < EYE_IRIS_RADIUS, iris, jnp.array(_EYE_WHITE))
+    return jnp.where(radius < EYE_PUPIL_RADIUS, _PUPIL, colored)

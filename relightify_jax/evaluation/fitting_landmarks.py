@@ -2,18 +2,21 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial import cKDTree
 
+from relightify_jax.core.numerics import normalize
 from relightify_jax.evaluation.fitting_cases import stream
 from relightify_jax.evaluation.fitting_heads import Casting
 from relightify_jax.evaluation.fitting_photos import Truth
-from relightify_jax.geometry.camera import Camera, camera_position, project, to_camera_frame
+from relightify_jax.geometry.camera import Camera, project, to_camera_frame
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.morphable_model import PARTS, landmarks
 from relightify_jax.rendering.occlusion import directional_visibility
 
+_BUFFER_SIZE = 1024  # Pixels per side of the z-buffer that says what is seen.
 REFERENCE_WIDTH = 256  # Pixels of the photo in which noise is given.
 # Errors that agree over this many metres leave 468 landmarks as many degrees of freedom,
 # (tr C)^2 / tr C^2, as 68 independent ones have. Those of the face mesh network on rendered
@@ -69,7 +72,7 @@ def move_hidden(truth: Truth, casting: Casting) -> np.ndarray:
     candidates = np.flatnonzero(seen)
     if hidden.any() and len(candidates):
         nearest = candidates[cKDTree(truth.points[candidates]).query(at[hidden])[1]]
-        moved[hidden] = np.asarray(project(truth.camera, points[nearest])[0])
+        moved[hidden] = np.asarray(_vertex_pixels(truth.camera, points))[nearest]
     return moved
 
 
@@ -78,22 +81,25 @@ def seen_vertices(truth: Truth, casting: Casting) -> np.ndarray:
     model = casting.model
     on_face = np.zeros(len(truth.points), bool)
     on_face[np.asarray(model.faces)[np.asarray(model.face_part) == PARTS.index("face")]] = True
-    return on_face & _in_sight(jnp.asarray(truth.points), model.faces, truth.camera)
+    return on_face & np.asarray(_in_sight(truth.points, model.faces, truth.camera))
 
 
-def _in_sight(points, faces, camera: Camera) -> np.ndarray:
-    """(V,) bool by a z-buffer from far away in the direction of the camera."""
-    normals = vertex_normals(points, faces)
-    eye = camera_position(camera)
-    towards = eye - points
-    towards = towards / jnp.linalg.norm(towards, axis=-1, keepdims=True)
-    facing = np.asarray(jnp.sum(normals * towards, axis=-1)) > 0
+@jax.jit
+def _vertex_pixels(camera: Camera, points: jax.Array) -> jax.Array:
+    return project(camera, points)[0]
+
+
+@jax.jit
+def _in_sight(points: jax.Array, faces: jax.Array, camera: Camera) -> jax.Array:
+    """(V,) bool: nothing of the mesh lies between a vertex and the camera that it faces."""
     in_camera = to_camera_frame(camera, points)
-    # Perspective division makes the view parallel, and a z-buffer for it is at hand.
+    towards = normalize(-in_camera)
+    facing = jnp.sum(vertex_normals(in_camera, faces) * towards, axis=-1) > 0
+    # Divided by depth, lines of sight are parallel, which a shadow's z-buffer takes.
     depth = -in_camera[:, 2]
-    middle = jnp.mean(depth)
-    flat = jnp.concatenate([in_camera[:, :2] * (middle / depth)[:, None], in_camera[:, 2:]], -1)
-    seen = directional_visibility(
-        flat, faces, jnp.array([[0.0, 0.0, 1.0]]), flat, vertex_normals(flat, faces), size=1024
-    )
-    return facing & (np.asarray(seen)[0] > 0.5)
+    across = in_camera[:, :2] * (jnp.mean(depth) / depth)[:, None]
+    flat = jnp.concatenate([across, in_camera[:, 2:]], axis=-1)
+    ahead = jnp.array([[0.0, 0.0, 1.0]])
+    normals = vertex_normals(flat, faces)
+    seen = directional_visibility(flat, faces, ahead, flat, normals, size=_BUFFER_SIZE)
+    return facing & (seen[0] > 0.5)

@@ -6,6 +6,7 @@ by alternating linear solves, and the contour by closest edges. It is given our 
 all our landmarks, so that what differs is the method.
 """
 
+import importlib
 import json
 import pathlib
 import tempfile
@@ -19,8 +20,8 @@ from relightify_jax.core import facemesh
 from relightify_jax.core.errors import InputError
 from relightify_jax.evaluation.fitting_metrics import Outcome
 from relightify_jax.geometry.camera import Camera
-from relightify_jax.geometry.morphable_model import MorphableModel
-from relightify_jax.geometry.topology import build_edges
+from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
+from relightify_jax.geometry.topology import build_topology
 
 _MILLIMETRES = 1e3  # The unit that eos's default weights are made for.
 _FAR = 200.0  # Metres from which a perspective camera is as good as orthographic.
@@ -32,12 +33,12 @@ _CHIN = 152
 class EosFitter:
     """eos with one face model; call it with a photo and landmarks."""
 
-    def __init__(self, model: MorphableModel, num_iterations: int = 10):
+    def __init__(self, model: MorphableModel, num_iterations: int = 5):
         """Converts the model.
 
         Args:
             model: Any face model; its 468 landmarks become vertices.
-            num_iterations: Alternations; eos's default is 5, and more changes little.
+            num_iterations: Alternations; 5 is the default of eos.
 
         Raises:
             InputError: If eos is not installed.
@@ -45,22 +46,28 @@ class EosFitter:
         self._eos = _import_eos()
         self._num_vertices = model.mean.shape[0]
         self._num_iterations = num_iterations
-        self._chosen = [
+        chosen = [
             i for i, name in enumerate(model.expression_names)
             if not name.lower().startswith(_UNSEEN)
         ]  # fmt: skip
         self._mean = _with_landmarks(model, np.asarray(model.mean)[None])[0]
-        self._modes = _with_landmarks(model, np.asarray(model.identity))
-        self._expression = _with_landmarks(model, np.asarray(model.expression)[self._chosen])
+        modes = _with_landmarks(model, np.asarray(model.identity))
+        self._expression = _with_landmarks(model, np.asarray(model.expression)[chosen])
         self._basis, self._deviation, _ = np.linalg.svd(
-            self._modes.reshape(len(self._modes), -1).T.astype(np.float64), full_matrices=False
+            modes.reshape(len(modes), -1).T.astype(np.float64), full_matrices=False
         )
-        names = np.asarray(model.expression_names)[self._chosen]
-        self._model = self._convert(np.asarray(model.faces), names)
+        names = np.asarray(model.expression_names)[chosen]
+        is_skin = np.asarray(model.face_part) < PARTS.index("eye_left")
+        faces = np.asarray(model.faces)[is_skin]
+        self._model = self._convert(faces, names)
         with tempfile.TemporaryDirectory() as folder:
             self._contour = self._read_contour(pathlib.Path(folder))
-        edges = build_edges(np.asarray(model.faces))
-        self._edges = self._eos.morphablemodel.EdgeTopology(*edges)
+        topology = build_topology(faces)
+        # Counted from 1; the edges of the mesh's boundary have a 0 in front.
+        pairs = np.sort(topology.edge_faces[:, :2], axis=1) + 1
+        self._edges = self._eos.morphablemodel.EdgeTopology(
+            pairs.tolist(), (topology.edges + 1).tolist()
+        )
 
     def __call__(self, photo: np.ndarray, points: np.ndarray) -> Outcome:
         """Fits to landmarks (468, 2) of a photo (H, W, 3), of which only the size is used."""
@@ -159,10 +166,9 @@ def _with_landmarks(model: MorphableModel, fields: np.ndarray) -> np.ndarray:
 
 def _import_eos() -> Any:
     try:
-        import eos
+        return importlib.import_module("eos")
     except ImportError:
         raise InputError(
             "The method eos takes the package eos-py; pip install eos-py, or leave it out of "
             "config.methods."
         ) from None
-    return eos

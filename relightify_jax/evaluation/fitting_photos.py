@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
@@ -18,11 +17,12 @@ from relightify_jax.evaluation.fitting_heads import (
     Head,
     Skin,
     draw_light,
+    landmark_pixels,
     make_head,
     place_camera,
 )
-from relightify_jax.geometry.camera import Camera, project
-from relightify_jax.geometry.morphable_model import PARTS, landmarks
+from relightify_jax.geometry.camera import Camera
+from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.rendering.environment import (
     Environment,
     backdrop,
@@ -33,7 +33,7 @@ from relightify_jax.rendering.environment import (
     split_suns,
     turn_environment,
 )
-from relightify_jax.rendering.lighting import Light, scale_light
+from relightify_jax.rendering.lighting import scale_light
 from relightify_jax.rendering.occlusion import mesh_occlusion
 from relightify_jax.rendering.renderer import render_head, render_surface
 
@@ -86,7 +86,7 @@ def take_photo(
     camera, width = place_camera(casting.model, head.points, case)
     image, alpha = _render(casting, head, case, camera, width, environments)
     image = _expose(image, alpha, head, case)
-    pixels = np.asarray(project(camera, landmarks(casting.model, head.points))[0], np.float64)
+    pixels = np.asarray(landmark_pixels(casting.model, head.points, camera), np.float64)
     covered = np.zeros((width, width))
     if case.occlusion == "some":
         image, covered = put_in_the_way(image, pixels, case.seed)
@@ -142,8 +142,8 @@ def _blob(shape, pixels, generator) -> np.ndarray:
     middle, size = oval.mean(axis=0), np.ptp(oval[:, 1])
     angle = generator.uniform(0.1, 0.9) * np.pi  # Downwards: image y points down.
     outwards = np.array([np.cos(angle), np.sin(angle)])
-    tip = middle + outwards * size * generator.uniform(0.22, 0.38)
-    radius = size * generator.uniform(0.10, 0.17)
+    tip = middle + outwards * size * generator.uniform(0.28, 0.42)
+    radius = size * generator.uniform(0.09, 0.15)
     rows, columns = np.indices(shape)
     offset = np.stack([columns + 0.5 - tip[0], rows + 0.5 - tip[1]], axis=-1)
     along = np.maximum(offset @ outwards, 0.0)
@@ -184,7 +184,9 @@ def _glasses(shape, pixels, generator) -> np.ndarray:
         for a, b in zip(line[:-1], line[1:], strict=True):
             step = b - a
             share = np.clip((grid - a) @ step / max(step @ step, 1e-9), 0, 1)
-            distance = np.minimum(distance, np.linalg.norm(grid - a - share[:, None] * step, axis=1))
+            distance = np.minimum(
+                distance, np.linalg.norm(grid - a - share[:, None] * step, axis=1)
+            )
     return np.clip(thickness - distance + 0.5, 0, 1).reshape(shape)
 
 

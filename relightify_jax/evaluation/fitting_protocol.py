@@ -48,11 +48,12 @@ COLUMNS = (
     Column("seconds", "s", ".2f"),
 )
 NOTES = (
-    "Lengths in mm on the narrow face (95 mm round the tip of the nose). shape and identity: "
-    "corresponding vertices after a similarity, with expression and at rest, where the fitted "
-    "model is the one that rendered the photo. surface: distance from truth to fit, median, mean "
-    "and standard deviation over the face, after seven landmarks and closest points with scale; "
-    "rigid: without; neutral: at rest. Regions: mean of surface.",
+    "Lengths in mm. shape and identity: corresponding vertices of the narrow face (95 mm round "
+    "the tip of the nose) after a similarity, with expression and at rest, where the fitted model "
+    "is the one that rendered the photo. surface: distance from truth to fit on what the NoW "
+    "benchmark measures, median, mean and standard deviation over the face, after seven landmarks "
+    "and closest points with scale; rigid: without scale; neutral: at rest. Regions: mean of "
+    "surface.",
     "landmark px: of a photo of 256 pixels with a face 150 high. uv: texels of 256 between what "
     "truth and fit show at a pixel. Every entry is the mean over n photographs.",
 )

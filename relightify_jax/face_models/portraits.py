@@ -1,12 +1,11 @@
-"""Where the landmark network sees the 468 FaceMesh points on the mean of a head model.
+"""Where the landmark network sees the 468 FaceMesh points on a head model.
 
-The head is drawn from several sides in plain light, the network is run on the pictures, and
-the surface under every landmark is looked up. The median over the pictures is the place. What
-the network thinks of such pictures is biased; the bias cancels where the places on two heads
-that are drawn alike are taken for one another.
+Random heads of the model are drawn from several sides in soft light, the network is run on
+each picture and on its mirror image, and the surface point under every landmark is carried to
+the mean by its barycentric coordinates. The median over the pictures is the place, the median
+distance from it the spread.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -14,11 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from relightify_jax.core.facemesh import NUM_LANDMARKS
-from relightify_jax.core.numerics import normalize
+from relightify_jax.core.facemesh import (
+    BROW_LEFT,
+    BROW_RIGHT,
+    EYE_OUTER,
+    LIPS_INNER,
+    LIPS_OUTER,
+    MIRROR,
+    NUM_LANDMARKS,
+)
+from relightify_jax.core.numerics import matmul, normalize
+from relightify_jax.face_models.pieces import eye_centres, eye_directions
 from relightify_jax.geometry.camera import Camera, project
 from relightify_jax.geometry.mesh import vertex_normals
-from relightify_jax.geometry.rotations import matrix_from_axis_angle
+from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.landmarks.faces import find_faces
 from relightify_jax.landmarks.network import LandmarkNetworks
 from relightify_jax.rendering.interpolate import compute_fragments, interpolate
@@ -26,51 +34,174 @@ from relightify_jax.rendering.occlusion import mesh_occlusion
 from relightify_jax.rendering.rasterize import rasterize
 
 _SIZE = 384  # Pixels per side of a picture.
-_DISTANCE = 0.6  # Metres from the head: as in a self-portrait.
-_FACE = 0.26  # Metres that the picture's side shows around the face.
-_TURN = np.array([25.0, 12.0])  # Degrees of yaw and pitch, at most.
+_FAR, _NEAR = 1.2, 0.6  # Metres between head and camera: to look for the face, and then.
+_FACE = 0.28  # Metres around the face that a near picture shows.
+_TURN = (25.0, 12.0)  # Degrees of yaw and pitch, at most.
 _VARIATION = 0.8  # Deviation of the identity coefficients.
-_AMBIENT, _BEAM = 0.35, 0.8
+_AMBIENT, _BEAM = 0.6, 0.5
 _BACKGROUND = 0.25
+
+_SKIN = (0.45, 0.28, 0.21)
+_BROW, _LIPS, _SCLERA, _IRIS = (0.07, 0.045, 0.035), (0.36, 0.13, 0.11), (0.6,) * 3, (0.03,) * 3
+_MOUTH = (0.2, 0.08, 0.07)
+_IRIS_ANGLE = np.deg2rad(25.0)
+
+
+class DrawnModel(NamedTuple):
+    """What is drawn: V vertices, F triangles, K modes."""
+
+    points: np.ndarray  # (V, 3) the mean, metres, +Y up, the face along +Z.
+    identity: np.ndarray  # (V, 3, K), coefficients ~N(0, 1).
+    triangles: np.ndarray  # (F, 3) integers.
+    albedo: np.ndarray  # (V, 3) linear RGB.
 
 
 class SeenLandmarks(NamedTuple):
-    """The landmarks as the network sees them on a mesh."""
+    """The landmarks as the network sees them."""
 
-    points: np.ndarray  # (468, 3) near the surface, metres; NaN where never seen.
+    points: np.ndarray  # (468, 3) of the mean, metres; NaN where hardly ever seen.
     spread: np.ndarray  # (468,) metres, median distance over the pictures.
-    count: np.ndarray  # (468,) pictures in which a landmark lay on the head.
 
 
 @jax.jit
-def _draw(points, colors, faces, camera):
+def _draw(points, albedo, occlusion, faces, light, camera):
     """A picture (R, R, 3), pixels (V, 2) of the vertices, and the triangle (R, R) seen."""
     xy, depth = project(camera, points)
     seen = rasterize(xy, depth, faces, height=_SIZE, width=_SIZE, cull="back")
     fragments = compute_fragments(xy, depth, faces, seen)
+    beam = jnp.maximum(matmul(normalize(vertex_normals(points, faces)), light[:, None]), 0.0)
+    colors = albedo * (_AMBIENT * jnp.sqrt(occlusion)[:, None] + _BEAM * beam)
     picture = interpolate(colors, faces, fragments)
     return jnp.where(fragments.mask[..., None], picture, _BACKGROUND), xy, seen.face
 
 
-@jax.jit
-def _shade(points, faces, albedo, occlusion, light):
-    """Colours (V, 3) of matt vertices under a beam and an even sky."""
-    beam = jnp.maximum(normalize(vertex_normals(points, faces)) @ light, 0.0)
-    return albedo * (_AMBIENT * occlusion**POW + _BEAM * beam)[:, None]
+def paint_pieces(points: np.ndarray, triangles: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Albedo (V, 3) of a head without colours: skin, eyes with irises, the mouth's inside.
 
-POW = 0.5
+    Args:
+        points: (V, 3) metres.
+        triangles: (F, 3) integers.
+        part: (F,) from `pieces.find_pieces`.
+    """
+    albedo = np.tile(np.array(_SKIN, np.float32), (len(points), 1))
+    albedo[triangles[part == PARTS.index("mouth")]] = _MOUTH
+    centres = eye_centres(points, triangles, part)
+    for name, centre in zip(("eye_left", "eye_right"), centres, strict=True):
+        eye = np.unique(triangles[part == PARTS.index(name)])
+        offset = eye_directions(points[eye], centre)
+        is_iris = offset[:, 2] > np.cos(_IRIS_ANGLE) * np.linalg.norm(offset, axis=1)
+        albedo[eye] = np.where(is_iris[:, None], _IRIS, _SCLERA)
+    return albedo
 
 
+def paint_face(albedo: np.ndarray, uv: np.ndarray, landmark_uv: np.ndarray) -> np.ndarray:
+    """Adds brows and lips to a head without colours.
 
-def _camera(middle: np.ndarray, yaw: float, pitch: float, extent: float, distance: float) -> Camera:
-    """Looks at `middle` from the front, turned by degrees; `extent` metres fill the picture."""
-    turn = Rotation.from_euler("YX", [yaw, pitch], degrees=True).inv()
+    Args:
+        albedo: (V, 3) from `paint_pieces`.
+        uv: (V, 2) canonical texture coordinates; NaN off the face.
+        landmark_uv: (468, 2), see `canonical.landmark_uv`.
+    """
+    painted = albedo.copy()
+    for ring, color in ((BROW_LEFT, _BROW), (BROW_RIGHT, _BROW), (LIPS_OUTER, _LIPS)):
+        painted[_inside(landmark_uv[list(ring)], uv)] = color
+    return painted
+
+
+def _inside(polygon: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which of `points` (N, 2) lie in a polygon (n, 2): a ray crosses it an odd number of times."""
+    (x, y), crossings = points.T, np.zeros(len(points), int)
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, 1, axis=0), strict=True):
+        meets = (y0 > y) != (y1 > y)
+        crossings += meets & (x < x0 + (x1 - x0) * (y - y0) / (y1 - y0 if y1 != y0 else 1.0))
+    return crossings % 2 == 1
+
+
+def see_landmarks(
+    networks: LandmarkNetworks, model: DrawnModel, num_pictures: int, seed: int = 0
+) -> SeenLandmarks | None:
+    """Draws heads and finds their landmarks.
+
+    Args:
+        networks: From `load_networks`.
+        model: What to draw.
+        num_pictures: How many.
+        seed: Of the heads, views and lights.
+
+    Returns:
+        The landmarks; None if the mean shows no face, or half of the pictures.
+    """
+    rng = np.random.default_rng(seed)
+    low, high = model.points.min(0), model.points.max(0)
+    occlusion = mesh_occlusion(
+        jnp.asarray(model.points, jnp.float32), jnp.asarray(model.triangles, jnp.int32)
+    )
+    light = np.array([0.2, 0.4, 0.9])
+    whole = _camera((low + high) / 2, 0.0, 0.0, 1.1 * float(np.max(high - low)), _FAR)
+    first = _look(networks, model, model.points, occlusion, light, whole)
+    if first is None:
+        return None
+    eyes = first[list(EYE_OUTER)]
+    target = np.nanmean([np.nanmean(eyes, axis=0), first[4]], axis=0)  # 4: tip of the nose.
+    if not np.isfinite(target).all():
+        return None
+    places = []
+    for _ in range(num_pictures):
+        code = _VARIATION * rng.standard_normal(model.identity.shape[2])
+        head = model.points + model.identity @ code
+        yaw, pitch = rng.uniform(-1, 1, 2) * _TURN
+        camera = _camera(target, yaw, pitch, _FACE, _NEAR)
+        light = np.array([rng.uniform(-0.5, 0.5), rng.uniform(0.1, 0.6), 1.0])
+        place = _look(networks, model, head, occlusion, light, camera)
+        if place is not None:
+            places.append(place)
+    if len(places) < num_pictures / 2:
+        return None
+    return _middle_of(np.stack(places))
+
+
+def _middle_of(stack: np.ndarray) -> SeenLandmarks:
+    """Median and spread of places (N, 468, 3), NaN where there is none."""
+    seen = np.isfinite(stack[..., 0]).sum(0) > len(stack) // 4
+    middle = np.full((NUM_LANDMARKS, 3), np.nan)
+    spread = np.full(NUM_LANDMARKS, np.inf)
+    middle[seen] = np.nanmedian(stack[:, seen], axis=0)
+    spread[seen] = np.nanmedian(np.linalg.norm(stack[:, seen] - middle[seen], axis=-1), axis=0)
+    return SeenLandmarks(middle, spread)
+
+
+def _camera(target: np.ndarray, yaw: float, pitch: float, extent: float, away: float) -> Camera:
+    """Looks at `target` from the front, turned by degrees; `extent` metres fill the picture."""
+    turn = Rotation.from_euler("YX", [yaw, pitch], degrees=True)
     return Camera(
-        jnp.float32(_SIZE * distance / extent),
+        jnp.float32(_SIZE * away / extent),
         jnp.full(2, _SIZE / 2, jnp.float32),
         jnp.asarray(turn.as_rotvec(), jnp.float32),
-        jnp.asarray(-turn.apply(middle) - [0, 0, distance], jnp.float32),
+        jnp.asarray(-turn.apply(target) - [0, 0, away], jnp.float32),
     )
+
+
+def _look(networks, model, head, occlusion, light, camera) -> np.ndarray | None:
+    """Points (468, 3) of the mean under the landmarks of one picture; None without a face."""
+    from_camera = Rotation.from_rotvec(np.asarray(camera.rotation, float)).inv()
+    picture, xy, seen = _draw(
+        jnp.asarray(head, jnp.float32),
+        jnp.asarray(model.albedo, jnp.float32),
+        occlusion,
+        jnp.asarray(model.triangles, jnp.int32),
+        jnp.asarray(from_camera.apply(light / np.linalg.norm(light)), jnp.float32),
+        camera,
+    )
+    picture = np.asarray(picture)
+    found, mirrored = (find_faces(networks, view) for view in (picture, picture[:, ::-1]))
+    if not found or not mirrored:
+        return None
+    # The network's preference for a side cancels.
+    other = mirrored[0].points[list(MIRROR), :2] * [-1, 1] + [_SIZE, 0]
+    pixels = (found[0].points[:, :2].astype(np.float64) + other) / 2
+    face, bary = _triangles_at(pixels, np.asarray(xy, float), np.asarray(seen), model.triangles)
+    place = (model.points[model.triangles[face]] * bary[..., None]).sum(1)
+    return np.where((face < 0)[:, None], np.nan, place)
 
 
 def _triangles_at(pixels, xy, seen, triangles) -> tuple[np.ndarray, np.ndarray]:
@@ -90,54 +221,6 @@ def _triangles_at(pixels, xy, seen, triangles) -> tuple[np.ndarray, np.ndarray]:
     return face, bary / np.maximum(bary.sum(1, keepdims=True), 1e-9)
 
 
-def see_landmarks(
-    networks: LandmarkNetworks,
-    points: np.ndarray,
-    identity: np.ndarray,
-    triangles: np.ndarray,
-    albedo: np.ndarray,
-    num_pictures: int = 40, middle0=None
-) -> SeenLandmarks | None:
-    """Draws random heads of a model and finds their landmarks.
-
-    Args:
-        networks: From `load_networks`.
-        points: (V, 3) the mean, metres, +Y up, the face along +Z.
-        identity: (V, 3, K) modes, coefficients ~N(0, 1).
-        triangles: (F, 3) integers.
-        albedo: (V, 3) linear RGB of the vertices.
-        num_pictures: How many to draw.
-
-    Returns:
-        The landmarks on the mean; None if no picture shows a face.
-    """
-    faces, mean = jnp.asarray(triangles, jnp.int32), np.asarray(points, np.float64)
-    rng = np.random.default_rng(0)
-    occlusion = mesh_occlusion(jnp.asarray(mean, jnp.float32), faces)
-    places = []
-    for _ in range(num_pictures):
-        code = _VARIATION * rng.standard_normal(identity.shape[2])
-        head = (mean + identity @ code).astype(np.float32)
-        middle = head[np.argmax(head[:, 2] - 0.0)] * [1, 1, 0.7] if middle0 is None else middle0
-        camera = _camera(middle, *(rng.uniform(-1, 1, 2) * _TURN), _FACE, _DISTANCE)
-        light = np.array([rng.uniform(-0.5, 0.5), rng.uniform(0.1, 0.6), 1.0])
-        light = matrix_from_axis_angle(camera.rotation).T @ (light / np.linalg.norm(light))
-        colors = _shade(head, faces, jnp.asarray(albedo, jnp.float32), occlusion, light)
-        picture, xy, seen = map(np.asarray, _draw(head, colors, faces, camera))
-        found = find_faces(networks, picture)
-        if not found:
-            continue
-        pixels = found[0].points[:, :2].astype(np.float64)
-        face, bary = _triangles_at(pixels, xy.astype(np.float64), seen, triangles)
-        place = (mean[triangles[face]] * bary[..., None]).sum(1)
-        places.append(np.where((face < 0)[:, None], np.nan, place))
-    if not places:
-        return None
-    stack = np.stack(places)
-    count = np.isfinite(stack[..., 0]).sum(0)
-    seen = count > len(places) // 4
-    middle = np.full((NUM_LANDMARKS, 3), np.nan)
-    spread = np.full(NUM_LANDMARKS, np.inf)
-    middle[seen] = np.nanmedian(stack[:, seen], axis=0)
-    spread[seen] = np.nanmedian(np.linalg.norm(stack[:, seen] - middle[seen], axis=-1), axis=0)
-    return SeenLandmarks(middle, spread, count)
+# No guides: without hair the network guesses the brows, and an inner lip's landmark is as
+# often seen on the other lip.
+UNRELIABLE = (*BROW_LEFT, *BROW_RIGHT, *LIPS_INNER)

@@ -8,6 +8,7 @@ class FitConfig(NamedTuple):
 
     num_identity: int = 80  # Leading modes; fewer if the model has fewer.
     num_expression: int = 52
+    num_albedo_modes: int = 16  # Of statistical albedo; 0 leaves it out.
     # The fit works on a square crop of fixed size, so nothing compiles anew for a photo.
     crop_size: int = 256
     crop_margin: float = 1.7  # Side of the crop over the larger side of the landmarks' box.
@@ -16,7 +17,7 @@ class FitConfig(NamedTuple):
     landmark_noise: float = 1.2e-3
     landmark_spread_gain: float = 0.7
     # Errors of neighbouring landmarks are correlated: 468 points count as this fraction.
-    landmark_weight: float = 0.7
+    landmark_weight: float = 0.3
     landmark_cutoff: float = 4.0  # Geman-McClure, in deviations; a hand over the chin.
     # Gaze and tongue are invisible to the landmarks and would only absorb their noise.
     hidden_expression_deviation: float = 0.03
@@ -30,7 +31,7 @@ class FitConfig(NamedTuple):
     geometry_solves: int = 2
 
     # Photometric refinement; 0 rounds turns it off.
-    photometric_rounds: int = 2
+    photometric_rounds: int = 4
     photometric_steps: int = 5
     num_pixels: int = 2500
     # What the pixels count in all, in independent observations: neighbouring pixels share
@@ -48,5 +49,8 @@ class FitConfig(NamedTuple):
     contour_cutoff: float = 4.0  # Deviations; where hair covers it, it is elsewhere.
     # Non-rigid displacement of what the modes leave over; 0 metres turns it off.
     residual_deviation: float = 1.2e-3
-    residual_noise: float = 0.5e-3  # Metres, of a landmark, its spread aside.
+    # Metres, of a landmark of eyes, brows, lips and nostrils; of others. What the landmarks
+    # themselves scatter about the fit is added.
+    residual_noise: float = 0.4e-3
+    residual_noise_elsewhere: float = 3e-3
     seed: int = 0

@@ -8,8 +8,7 @@ import numpy as np
 from relightify_jax.fitting import stages
 from relightify_jax.fitting.crop import Crop, to_crop
 from relightify_jax.fitting.objectives import Geometry, LandmarkData
-from relightify_jax.fitting.prepared import PreparedModel
-from relightify_jax.fitting.stages import WELL_LOCALISED
+from relightify_jax.fitting.prepared import WELL_LOCALISED, PreparedModel
 from relightify_jax.geometry.camera import Camera, project
 from relightify_jax.geometry.morphable_model import MorphableModel, landmarks
 from relightify_jax.geometry.rotations import matrix_from_axis_angle

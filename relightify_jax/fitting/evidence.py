@@ -20,6 +20,7 @@ from relightify_jax.rendering.rasterize import rasterize
 # its luminance much, its colour little; hair and background rarely keep to both.
 _LUMINANCE_REACH, _CHROMA_REACH = 1.2, 0.35
 _MIN_FACING = 0.25
+_DETAIL_GAIN = 3.0  # How much likelier a pixel of a feature is drawn.
 
 
 class Sight(NamedTuple):
@@ -91,8 +92,10 @@ def draw_pixels(
     face = jnp.maximum(fragments.face, 0)
     seen = fragments.mask & prepared.comparable[face] & sight.skin & (facing > _MIN_FACING)
     seen = seen.reshape(-1)
-    noise = jax.random.uniform(key, seen.shape)
-    chosen = lax.top_k(jnp.where(seen, noise, -1.0), num_pixels)[1]
+    # Borders of lips and brows say more about the shape than the cheeks between them.
+    detail = interpolate(prepared.detail[:, None], faces, fragments).reshape(-1)
+    noise = jax.random.gumbel(key, seen.shape) + jnp.log1p(_DETAIL_GAIN * detail)
+    chosen = lax.top_k(jnp.where(seen, noise, -jnp.inf), num_pixels)[1]
     valid = seen[chosen].astype(jnp.float32)
     color = image.reshape(-1, 3)[chosen]
     median = median_where(jnp.mean(color, axis=-1), valid > 0)

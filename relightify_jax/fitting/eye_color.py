@@ -8,9 +8,11 @@ the eye, whose albedo is nearly the same in everyone.
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from relightify_jax.core.part_looks import RGB, SCLERA, EyeLook
 from relightify_jax.fitting.eye_gaze import (
+    CROP_PIXELS,
     EYES,
     Eyeball,
     EyePixels,
@@ -33,6 +35,8 @@ _TRUST_IN_WHITE, _TRUST_IN_TINT = 0.7, 0.4
 # Of the light: what cornea and tears mirror, half hidden by the brow; and at most this share.
 _REFLECTED, _MAX_REFLECTED = 0.012, 0.35
 _IRIS_DARKEST, _IRIS_LIGHTEST = np.array([0.022, 0.012, 0.008]), 0.30  # Of albedo.
+_HIGHLIGHT = 0.6  # Of the sclera: no iris is as bright.
+_MAX_RED_OVER_GREEN = 2.4  # The brownest irises; what is redder is a lid's colour.
 _SCLERA_RANGE = (0.30, 0.75)
 _CLEARLY_DIFFERENT = 0.7  # Natural log between two eyes; one of them is in shadow or hidden.
 _MAX_GAZE = np.radians(25.0)
@@ -40,11 +44,11 @@ _MAX_GAZE = np.radians(25.0)
 
 def read_eyes(
     linear_photo: np.ndarray,
-    landmark_points: np.ndarray,
+    landmark_points: ArrayLike,
     camera: Camera,
-    points: np.ndarray,
+    points: ArrayLike,
     model: MorphableModel,
-    sh: np.ndarray,
+    sh: ArrayLike,
 ) -> EyeLook:
     """Measures iris, sclera and gaze.
 
@@ -80,18 +84,19 @@ def read_eyes(
     )
 
 
-def _read_colors(eye: EyePixels, gaze: Gaze, sh: np.ndarray):
+def _read_colors(eye: EyePixels, gaze: Gaze, sh: ArrayLike):
     """Albedo of iris and sclera (3,) each and the certainty of one eye; None if unseen."""
     if gaze.certainty < _MIN_CERTAINTY or gaze.contrast < _MIN_CONTRAST:
         return None
     distance = iris_distance(eye.direction, gaze)
-    shading = np.asarray(shade_sh(jnp.asarray(eye.normal, jnp.float32), jnp.asarray(sh)))
+    shading = _shade(eye.normal, sh)
     floor = 0.3 * np.maximum(np.median(shading, axis=0), 1e-3)
     relative = eye.color / np.maximum(shading, floor)
     luminance = eye.color.mean(axis=1)
-    no_highlight = luminance < 1.25 * eye.light + 0.01
+    bright = _HIGHLIGHT * np.percentile(eye.light, 85)
+    no_highlight = luminance < np.maximum(1.25 * eye.light, bright)
     # The pupil is the dark part of the disc; its edge and the limbus are blurred into it.
-    iris = _of_brightness(relative, (distance < 0.85) & no_highlight, 60, 90)
+    iris = _of_brightness(relative, (distance < 0.85) & no_highlight, 45, 80)
     sclera = _of_brightness(relative, (distance > 1.15) & (distance < 2.3) & eye.inner, 50, 90)
     if min(len(iris), len(sclera)) * eye.weight < 0.3 * _MIN_PIXELS:
         return None
@@ -101,11 +106,19 @@ def _read_colors(eye: EyePixels, gaze: Gaze, sh: np.ndarray):
     gain = np.exp(_TRUST_IN_WHITE * excess.mean() + _TRUST_IN_TINT * tint)
     measured = np.median(iris, axis=0) * gain
     measured = measured - np.minimum(_REFLECTED, _MAX_REFLECTED * measured.mean())
+    measured[1] = max(measured[1], measured[0] / _MAX_RED_OVER_GREEN)
     return (
         np.clip(measured, _IRIS_DARKEST, _IRIS_LIGHTEST),
         np.clip(white * np.exp(_TRUST_IN_WHITE * excess), *_SCLERA_RANGE),
         gaze.certainty,
     )
+
+
+def _shade(normal: np.ndarray, sh: ArrayLike) -> np.ndarray:
+    """The light (N, 3) on normals (N, 3); always the same shape for the compiler."""
+    padded = np.zeros((CROP_PIXELS, 3), np.float32)
+    padded[: len(normal)] = normal
+    return np.asarray(shade_sh(jnp.asarray(padded), jnp.asarray(sh)))[: len(normal)]
 
 
 def _of_brightness(color: np.ndarray, where: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -128,7 +141,7 @@ def _join(readings) -> tuple[np.ndarray, np.ndarray]:
     return joined[0], joined[1]
 
 
-def turn_eyes(model: MorphableModel, points: np.ndarray, gaze: tuple[float, float]) -> np.ndarray:
+def turn_eyes(model: MorphableModel, points: ArrayLike, gaze: tuple[float, float]) -> np.ndarray:
     """Turns the eyeballs of a head.
 
     Args:

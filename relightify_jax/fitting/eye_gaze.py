@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from scipy import ndimage
 
 from relightify_jax.core import facemesh
@@ -21,6 +22,7 @@ from relightify_jax.geometry.rotations import matrix_from_axis_angle
 
 EYES = (("eye_left", facemesh.EYE_LEFT), ("eye_right", facemesh.EYE_RIGHT))
 _CROP_SIZE, _CROP_MARGIN = 72, 1.1
+CROP_PIXELS = _CROP_SIZE**2
 _LID_MARGIN = 0.035  # Of the eye's width: lashes and the error at the upper lid.
 # The lower lid is as bright as the sclera: below the iris it helps to see its edge.
 _LOWER_LID = 0.05
@@ -74,7 +76,7 @@ class Gaze(NamedTuple):
     certainty: float  # Correlation of the found disc with the picture, 0 to 1.
 
 
-def find_eyeball(model: MorphableModel, points: np.ndarray, name: str) -> Eyeball | None:
+def find_eyeball(model: MorphableModel, points: ArrayLike, name: str) -> Eyeball | None:
     """The eyeball `name` of a head with vertices `points` (V, 3); None if it has none."""
     faces, part = np.asarray(model.faces), np.asarray(model.face_part)
     on_eye = part == PARTS.index(name)
@@ -110,7 +112,7 @@ def _texture_axes(uv: np.ndarray, directions: np.ndarray) -> np.ndarray:
 
 def eye_pixels(
     linear_photo: np.ndarray,
-    landmark_points: np.ndarray,
+    landmark_points: ArrayLike,
     camera: Camera,
     eyeball: Eyeball,
     name: str,
@@ -207,7 +209,8 @@ def find_gaze(eyes: list[EyePixels]) -> tuple[Gaze, dict[str, Gaze]]:
     """
     yaw, pitch = np.meshgrid(_YAW, _PITCH, indexing="ij")
     prior = -0.5 * ((yaw / _YAW_DEVIATION) ** 2 + (pitch / _PITCH_DEVIATION) ** 2)
-    best, chosen = -np.inf, (0.0, {})
+    best = -np.inf
+    chosen: tuple[float, dict[str, int]] = (1.0, {})
     for scale in _SCALES:
         gains = [_explained(eye, yaw.ravel(), pitch.ravel(), scale)[0] for eye in eyes]
         gains = [_EVIDENCE * gain.reshape(yaw.shape) for gain in gains]

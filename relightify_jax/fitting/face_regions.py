@@ -13,6 +13,7 @@ OUTER_EYES = facemesh.EYE_OUTER
 LIPS = facemesh.LIPS_OUTER + facemesh.LIPS_INNER
 EYES = facemesh.EYE_LEFT + facemesh.EYE_RIGHT
 BROWS = facemesh.BROW_LEFT + facemesh.BROW_RIGHT
+DETAIL = (*EYES, *BROWS, *LIPS, *facemesh.NOSE_WINGS)
 OVAL = facemesh.FACE_OVAL
 CHEEKS = (50, 280, 205, 425, 117, 346, 101, 330)
 NOSE = (1, 4, 5, 45, 275, 48, 278)

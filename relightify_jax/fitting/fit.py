@@ -11,7 +11,7 @@ from jax import lax
 
 from relightify_jax.core.errors import InputError
 from relightify_jax.fitting import appearance as looks
-from relightify_jax.fitting import objectives, stages
+from relightify_jax.fitting import face_regions, objectives, stages
 from relightify_jax.fitting.appearance import Appearance
 from relightify_jax.fitting.config import FitConfig
 from relightify_jax.fitting.crop import Crop, camera_in_photo, crop_around, cut_image, to_crop
@@ -218,7 +218,9 @@ def _closed_form_start(
     pose[6] = np.log(focal)
     center = to_crop(crop, np.array([shape[1], shape[0]]) / 2)
     own = 0.0 if deviation is None else np.asarray(deviation) * crop.scale
-    fine = np.hypot(config.residual_noise, spread)
+    fine = np.full(len(spread), config.residual_noise_elsewhere)
+    fine[list(face_regions.DETAIL)] = config.residual_noise
+    fine = np.hypot(fine, spread)
     data = LandmarkData(
         model=prepared.landmarks,
         pixels=jnp.asarray(in_crop, jnp.float32),

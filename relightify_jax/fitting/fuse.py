@@ -30,6 +30,8 @@ class FuseConfig(NamedTuple):
     work_size: int = 128  # Texels per side for ratio and agreement, at most.
     # The ratio of two lights, coarse to fine: widths of averages as shares of the side.
     ratio_widths: tuple[float, ...] = (0.5, 0.25, 0.12, 0.06)
+    slope_penalty: float = 1e-3  # Of a plane through the ratio; more keeps it flatter.
+    max_ratio: float = 2.5
     ratio_support: float = 0.02  # Share of common texels below which the coarser width rules.
     ratio_cutoff: float = 0.2  # Geman-McClure: occluders, shadows, highlights.
     # Averages over this share of the side are compared between photographs...
@@ -113,13 +115,23 @@ def _fuse(texture, confidence, light, *, config: FuseConfig) -> Observation:
 def _smooth_ratio(difference, weight, config: FuseConfig) -> jax.Array:
     """The slowly varying part (r, r, 3) of `difference`, known where `weight` (r, r, 1) is.
 
-    Averages of falling width: each corrects the one before where it has support, so that
-    far from common texels the broadest rules.
+    A plane, then averages of falling width: each corrects what came before where it has
+    support, so that far from common texels the plane goes on.
     """
+    side = difference.shape[0]
+    place = (jnp.arange(side) + 0.5) / side - 0.5
+    plane = jnp.stack(
+        [*jnp.meshgrid(place, place), jnp.ones((side, side))], axis=-1
+    )  # The slopes along u and v, and the height in the middle.
+    weakness = jnp.array([config.slope_penalty, config.slope_penalty, 1e-4]) * side**2
 
     def estimate(trust):
-        total = jnp.maximum(jnp.sum(trust), 1e-6)
-        ratio = jnp.broadcast_to(jnp.sum(trust * difference, (0, 1)) / total, difference.shape)
+        normal = einsum("yxi,yxj->ij", trust * plane, plane) + jnp.diag(weakness)
+        moment = einsum("yxi,yxc->ic", trust * plane, difference)
+        limit = config.max_ratio
+        ratio = jnp.clip(
+            einsum("yxi,ic->yxc", plane, jnp.linalg.solve(normal, moment)), -limit, limit
+        )
         for width in config.ratio_widths:
             share = _blur(trust, width)
             rest = _blur(trust * (difference - ratio), width)

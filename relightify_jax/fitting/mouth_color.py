@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from relightify_jax.core import facemesh
 from relightify_jax.core.part_looks import TEETH, MouthLook
@@ -14,12 +15,15 @@ _MIN_WIDTH = 16.0  # Photo pixels between the corners of the mouth.
 _MIN_OPENING = 0.07  # Height of the opening over its width.
 _LIP_MARGIN = 0.015  # Of the width.
 _MIN_SHARE = 0.12  # Of the opening's pixels that must look like teeth.
-_MAX_REDNESS = 0.22  # Natural log of red over green, less that of the light.
+# Teeth are the least red of what is seen: this much redder than the least of all, and never
+# beyond the second; natural log of red over green under white light.
+_REDNESS_STEP, _MAX_REDNESS = 0.15, 0.4
 _TRUST_IN_USUAL = 0.6  # That teeth have their usual albedo, rather than what the light says.
+_DARKEST = 0.12  # Of albedo in the light of an open place; below it nothing can be told.
 _RANGE = (0.2, 0.8)
 
 
-def read_mouth(linear_photo: np.ndarray, landmark_points: np.ndarray, sh: np.ndarray) -> MouthLook:
+def read_mouth(linear_photo: np.ndarray, landmark_points: ArrayLike, sh: ArrayLike) -> MouthLook:
     """Measures the teeth.
 
     Args:
@@ -48,12 +52,14 @@ def read_mouth(linear_photo: np.ndarray, landmark_points: np.ndarray, sh: np.nda
     color = image.reshape(-1, 3)[use] / light
     redness = np.log(np.maximum(color[:, 0], 1e-3) / np.maximum(color[:, 1], 1e-3))
     bright = color.mean(axis=1)
-    toothlike = (redness < _MAX_REDNESS) & (bright > np.percentile(bright, 85) / 2)
-    if toothlike.mean() < _MIN_SHARE or np.percentile(bright, 85) < 0.15:
+    lit = np.percentile(bright, 85)
+    limit = min(float(np.percentile(redness[bright > lit / 2], 10)) + _REDNESS_STEP, _MAX_REDNESS)
+    toothlike = (redness < limit) & (bright > lit / 2)
+    if toothlike.mean() < _MIN_SHARE or lit < _DARKEST:
         return MouthLook()
     teeth = color[toothlike]
-    lit = teeth[teeth.mean(axis=1) > np.median(teeth.mean(axis=1))]
-    measured = np.maximum(np.median(lit, axis=0), 1e-3)
+    upper = teeth[teeth.mean(axis=1) > np.median(teeth.mean(axis=1))]
+    measured = np.maximum(np.median(upper, axis=0), 1e-3)
     albedo = measured ** (1 - _TRUST_IN_USUAL) * np.array(TEETH) ** _TRUST_IN_USUAL
     albedo = np.clip(albedo, *_RANGE)
     return MouthLook((float(albedo[0]), float(albedo[1]), float(albedo[2])), measured=True)

@@ -1,11 +1,15 @@
 """The whole way from a fit to the observed skin: unwrap, divide the light out, mask."""
 
+from collections.abc import Sequence
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from relightify_jax.core.numerics import normalize
 from relightify_jax.fitting.appearance import keep_positive
 from relightify_jax.fitting.fit import FitResult
+from relightify_jax.fitting.fuse import fuse_observations
 from relightify_jax.fitting.skin_mask import FaceFields, SkinConfig, face_fields, keep_skin
 from relightify_jax.fitting.unwrap import Observation, UnwrapConfig, unwrap_texture
 from relightify_jax.geometry.mesh import vertex_normals
@@ -44,7 +48,41 @@ def observe_face(
         face_part=model.face_part,
         config=unwrap_config,
     )
-    normals = sample_atlas(atlas, model.faces, vertex_normals(fit.points, model.faces))
-    shading = keep_positive(shade_sh(normalize(normals), jnp.asarray(fit.sh)))
+    shading = fitted_shading(fit, model, atlas)
     fields = face_fields(model, atlas) if fields is None else fields
     return keep_skin(seen, shading, fields, skin_config, unwrap_config.threshold)
+
+
+def fitted_shading(fit: FitResult, model: MorphableModel, atlas: UVAtlas) -> jax.Array:
+    """The fitted light on a white face of that shape: (R, R, 3) linear RGB."""
+    normals = sample_atlas(atlas, model.faces, vertex_normals(fit.points, model.faces))
+    return keep_positive(shade_sh(normalize(normals), jnp.asarray(fit.sh)))
+
+
+def observe_photos(
+    linear_photos: Sequence[np.ndarray],
+    fits: Sequence[FitResult],
+    model: MorphableModel,
+    atlas: UVAtlas,
+) -> Observation:
+    """What several photographs of one person show together, in the light of the first.
+
+    Args:
+        linear_photos: N photographs (H, W, 3), linear RGB.
+        fits: `fit_photos` of them, with `model`.
+        model: The morphable model.
+        atlas: Of the part "face".
+    """
+    fields = face_fields(model, atlas)
+    observations = [
+        observe_face(photo, fit, model, atlas, fields=fields)
+        for photo, fit in zip(linear_photos, fits, strict=True)
+    ]
+    return fuse_observations(
+        observations, shadings=[fitted_shading(fit, model, atlas) for fit in fits]
+    )
+
+
+def coverage(observation: Observation, atlas: UVAtlas) -> float:
+    """Share of the face's texels that the photographs show, in [0, 1]."""
+    return float(jnp.sum(observation.mask[..., 0] * atlas.inside) / jnp.sum(atlas.inside))

@@ -12,10 +12,12 @@ from relightify_jax.fitting import face_regions
 from relightify_jax.fitting.appearance import SkinFields
 from relightify_jax.fitting.config import FitConfig
 from relightify_jax.fitting.objectives import ShapeModel, ShapePrior
+from relightify_jax.fitting.skin_statistics import skin_at_vertices
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.morphable_model import BLEND_SHAPE_DEVIATION, MorphableModel
 from relightify_jax.geometry.topology import build_topology
 
+WELL_LOCALISED = 0.0045  # Metres of spread below which a landmark is a good judge.
 # Expressions that landmarks cannot see, by the start of their (ARKit) names.
 _HIDDEN_EXPRESSIONS = ("eyelook", "tongue")
 _CORRECTIVES = (("mouthClose", "jawOpen"),)
@@ -42,6 +44,7 @@ class PreparedModel(NamedTuple):
     landmark_spread: jax.Array  # (L,) metres.
     skin: SkinFields  # At the vertices, (V, ...).
     plain_skin: jax.Array  # (V,) 1 on nose and cheeks, where hair does not reach.
+    detail: jax.Array  # (V,) 1 on eyes, brows, lips and nostrils.
     comparable: jax.Array  # (F,) bool: triangles of the face near its landmarks.
     outline: Edges  # Those that may become the outline of the face.
     reference: jax.Array  # (V, 3) the mean with parted lips, where distances are taken.
@@ -69,15 +72,16 @@ def prepare_model(model: MorphableModel, config: FitConfig) -> PreparedModel:
         model.landmark_vertices, model.landmark_bary,
     )  # fmt: skip
     fields, *rest, reference, landmark_reference = arrays
-    landmarks, normals, plain_skin, comparable = rest
+    landmarks, normals, plain_skin, detail, comparable = rest
     return PreparedModel(
         shape=ShapeModel(model.mean, identity, expression, model.faces),
         prior=_expression_prior(model, names, config),
         landmarks=landmarks,
         landmark_normals=normals,
         landmark_spread=model.landmark_spread,
-        skin=_skin_fields(model, fields),
+        skin=_skin_fields(model, fields, config.num_albedo_modes),
         plain_skin=plain_skin,
+        detail=detail,
         comparable=comparable,
         outline=outline,
         reference=reference,
@@ -99,6 +103,7 @@ def _measure(mean, identity, expression, opening, faces, face_part, vertices, ba
         ShapeModel(landmarks, at_landmarks(identity), at_landmarks(expression), faces[:0]),
         normalize(at_landmarks(vertex_normals(mean, faces))),
         face_regions.field_around(mean, landmarks[jnp.array(_PLAIN_SKIN)], 0.012),
+        face_regions.field_around(mean, landmarks[jnp.array(face_regions.DETAIL)], 0.005),
         (face_part == 0) & jnp.all(near[faces], axis=-1),
         reference,
         at_landmarks(reference),
@@ -144,14 +149,15 @@ def _outline_candidates(model: MorphableModel, faces: np.ndarray) -> Edges:
     )
 
 
-def _skin_fields(model: MorphableModel, fields: jax.Array) -> SkinFields:
-    """The smooth fields (V, A), with the model's own statistical albedo if it has one."""
-    if model.albedo is None:
+def _skin_fields(model: MorphableModel, fields: jax.Array, num_modes: int) -> SkinFields:
+    """The smooth fields (V, A), with statistical albedo: the model's own or the shipped one."""
+    if num_modes == 0:
         return looks.plain_skin_fields(fields)
-    mean = jnp.maximum(model.albedo.mean, 0.01)
-    base = jnp.log(mean)
-    return SkinFields(
-        fields,
-        base - jnp.median(base[model.landmark_vertices.reshape(-1)], axis=0),
-        jnp.moveaxis(model.albedo.modes / mean, 0, 1),  # The slope of the logarithm.
-    )
+    if model.albedo is None:
+        base, modes = skin_at_vertices(model)
+    else:
+        mean = jnp.maximum(model.albedo.mean, 0.01)
+        # The slope of the logarithm.
+        base, modes = jnp.log(mean), jnp.moveaxis(model.albedo.modes / mean, 0, 1)
+    usual = jnp.median(base[model.landmark_vertices.reshape(-1)], axis=0)
+    return SkinFields(fields, base - usual, modes[:, :num_modes])

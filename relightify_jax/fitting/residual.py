@@ -14,14 +14,16 @@ import jax.numpy as jnp
 
 from relightify_jax.core.numerics import einsum, matmul
 from relightify_jax.fitting import objectives
+from relightify_jax.fitting.evidence import median_where
 from relightify_jax.fitting.objectives import Geometry, PhotoData
-from relightify_jax.fitting.prepared import PreparedModel
+from relightify_jax.fitting.prepared import WELL_LOCALISED, PreparedModel
 from relightify_jax.geometry.camera import project
 from relightify_jax.geometry.morphable_model import PARTS
 
 # Length in metres and share of the deviation of each scale.
-_SCALES = ((0.030, 0.8), (0.009, 0.6))
+_SCALES = ((0.012, 0.8), (0.005, 0.6))
 _CUTOFF = 2.5  # Deviations beyond which an observation is an outlier.
+_SCATTER = 1.0  # Of the median error, added to the noise of every landmark.
 _FIRST_INSIDE = PARTS.index("eye_left")
 
 
@@ -82,13 +84,17 @@ def _observe(geometry: Geometry, data: PhotoData, prepared: PreparedModel) -> Ob
     rim_slopes = jax.vmap(jax.jacfwd(see))(rim)
     rim_slopes = einsum("nac,na->nc", rim_slopes, contour.normal)
     distance = jnp.sum((contour.target - jax.vmap(see)(rim)) * contour.normal, axis=-1)
+    error = landmarks.pixels - pixels
+    judged = prepared.landmark_spread < WELL_LOCALISED
+    # A network that errs more here than usual is believed less.
+    scatter = _SCATTER * median_where(jnp.abs(error), judged[:, None])
     return Observations(
         jnp.concatenate([jnp.repeat(prepared.landmark_reference, 2, axis=0), contour.points.mean]),
         jnp.concatenate([slopes.reshape(-1, 3), rim_slopes]),
-        jnp.concatenate([(landmarks.pixels - pixels).reshape(-1), distance]),
+        jnp.concatenate([error.reshape(-1), distance]),
         jnp.concatenate(
             [
-                jnp.repeat(landmarks.fine_deviation, 2),
+                jnp.repeat(jnp.hypot(landmarks.fine_deviation, scatter), 2),
                 contour.deviation / jnp.sqrt(jnp.maximum(contour.valid, 1e-12)),
             ]
         ),

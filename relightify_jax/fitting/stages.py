@@ -20,14 +20,14 @@ from relightify_jax.fitting.config import FitConfig
 from relightify_jax.fitting.contour import search_contour, slide_landmarks
 from relightify_jax.fitting.evidence import draw_pixels, look_at_head, median_where
 from relightify_jax.fitting.objectives import Geometry, LandmarkData, Parameters, PhotoData
-from relightify_jax.fitting.prepared import PreparedModel
+from relightify_jax.fitting.prepared import WELL_LOCALISED, PreparedModel
 
-WELL_LOCALISED = 0.0045  # Metres of spread below which a landmark is a good judge.
 _MAX_IDENTITY = 4.0  # Deviations; a box, far beyond any face.
 _MAX_LOG_FOCAL_CHANGE = 1.5  # In one solve.
 # The first rounds fit colours only: from nearly quadratic to robust, for a poor start is
 # no outlier.
 _COLOR_ROUNDS = (4.0, 1.0)  # Factors of the robust cutoff.
+_BLUR = 2.0  # Crop pixels, in the first half of the rounds.
 _FEW_CONTOUR = 60.0  # Points of the outline below which it weighs less as a whole.
 
 
@@ -201,7 +201,8 @@ def refine(
         num_steps: Trials of one round.
         num_rounds: Of all geometry.
     """
-    num_views = images.shape[0]
+    num_views, num_colors = images.shape[0], len(_COLOR_ROUNDS)
+    blurred = jax.vmap(blur_image)(images)
 
     def look(view):
         geometry, data, image, usable, key = view
@@ -218,8 +219,11 @@ def refine(
 
     def look_all(geometry, index):
         keys = jax.random.split(rng.stream(key, "round", index), num_views)
+        # Coarse to fine: a brow that is two pixels off would be an outlier.
+        is_fine = index > num_colors + num_rounds // 2 - 1
         # One after the other: a rasterizer under vmap is slow on CPUs.
-        return lax.map(look, (geometry, data, images, usable, keys))
+        seen = jnp.where(is_fine, images, blurred)
+        return lax.map(look, (geometry, data, seen, usable, keys))
 
     def round_(index, state):
         parameters, _, start = state
@@ -235,7 +239,6 @@ def refine(
         is_last = index == num_colors + num_rounds
         return lax.cond(is_last, lambda x: x, solve, parameters), evidence, start
 
-    num_colors = len(_COLOR_ROUNDS)
     blank = jax.vmap(lambda _: looks.initial_appearance(num_modes=_num_modes(prepared)))(data.center)
     first = Parameters(geometry, blank)
     unseen = jax.tree.map(
@@ -252,6 +255,23 @@ def refine(
     accepted = (after <= before + weights.max_landmark_loss) & (num_rounds > 0)
     parameters, evidence = _where(accepted, (parameters, evidence), start)
     return Refined(parameters, evidence, accepted, *jax.vmap(_measure)(parameters, evidence))
+
+
+def blur_image(image: jax.Array) -> jax.Array:
+    """Gaussian blur of image (S, S, 3) by `_BLUR` pixels; the border is repeated."""
+    reach = int(3 * _BLUR)
+    weight = jnp.exp(-0.5 * (jnp.arange(-reach, reach + 1) / _BLUR) ** 2)
+    weight = weight / weight.sum()
+    for axis in (0, 1):
+        padded = jnp.pad(
+            image, [(reach, reach) if a == axis else (0, 0) for a in range(3)], mode="edge"
+        )
+        shifted = (
+            lax.slice_in_dim(padded, i, i + image.shape[axis], axis=axis)
+            for i in range(2 * reach + 1)
+        )
+        image = sum(w * part for w, part in zip(weight, shifted, strict=True))
+    return image
 
 
 def _where(condition, true, false):

@@ -83,6 +83,18 @@ def points_on_triangles(points: QuadPoints, quads: np.ndarray) -> tuple[np.ndarr
     return vertices, np.where(is_first, first, second)
 
 
+def load_guides() -> np.ndarray:
+    """Where the landmark network sees its points on plain pictures of heads.
+
+    Photographs show brows and lips, on which the network's points lie elsewhere; the
+    model's own landmarks are those of photographs.
+
+    Returns:
+        (468, 2) in the canonical UV layout, v down.
+    """
+    return _read_asset()["guide_uv"].astype(np.float64)
+
+
 @functools.lru_cache(maxsize=4)
 def load_embedded_model(subdivide: int = 1) -> MorphableModel:
     """Loads the shipped face model; repeated calls return the same object.
@@ -91,10 +103,13 @@ def load_embedded_model(subdivide: int = 1) -> MorphableModel:
         subdivide: Catmull-Clark steps. 0 gives the control mesh of about 5,000 vertices,
             1 the model that the rest of the library is tuned for (about 20,000).
     """
+    return model_from_control_mesh(_read_asset(), subdivide)
+
+
+def _read_asset() -> dict[str, np.ndarray]:
     resource = importlib.resources.files("relightify_jax") / "assets" / "face_model.npz"
     with importlib.resources.as_file(resource) as path:
-        arrays = read_npz(path, "the embedded face model")
-    return model_from_control_mesh(arrays, subdivide)
+        return read_npz(path, "the embedded face model")
 
 
 def model_from_control_mesh(arrays: dict[str, np.ndarray], subdivide: int) -> MorphableModel:

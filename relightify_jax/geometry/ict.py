@@ -20,6 +20,7 @@ from relightify_jax.geometry.canonical import landmark_uv, locate_in_uv
 from relightify_jax.geometry.embedded import eye_uv, load_embedded_model
 from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
 from relightify_jax.geometry.subdivision import triangulate
+from relightify_jax.geometry.topology import pair_triangles
 
 LICENCE = "MIT, (c) 2020 USC Institute for Creative Technologies"
 _SOURCE = "https://github.com/ICT-VGL/ICT-FaceKit (MIT licence)"
@@ -63,22 +64,21 @@ def load_ict_npz(path: str | os.PathLike[str]) -> MorphableModel:
     )
 
 
-def load_ict_folder(path: str | os.PathLike[str], num_identity: int = 80) -> MorphableModel:
-    """Reads a checkout of ICT-FaceKit, which takes about ten seconds.
+def ict_files(path: str | os.PathLike[str], num_identity: int = 80) -> list[pathlib.Path]:
+    """The files of a checkout of ICT-FaceKit: the neutral mesh, identities, expressions.
 
     Args:
         path: The checkout, or its folder FaceXModel.
-        num_identity: How many of the 100 identity modes to read.
+        num_identity: How many of the 100 identity modes.
 
     Raises:
-        InputError: If a file is missing or has another topology.
+        InputError: If a file is missing.
     """
     folder = pathlib.Path(path)
     folder = folder / "FaceXModel" if (folder / "FaceXModel").is_dir() else folder
     neutral = folder / "generic_neutral_mesh.obj"
     if not neutral.is_file():
         raise InputError(f"{neutral} does not exist; give a checkout of {_SOURCE}.")
-    mean, uv, quads, uv_quads = _read_obj(neutral)
     identities = sorted(folder.glob("identity[0-9][0-9][0-9].obj"))[:num_identity]
     expressions = sorted(
         file
@@ -89,15 +89,29 @@ def load_ict_folder(path: str | os.PathLike[str], num_identity: int = 80) -> Mor
         raise InputError(
             f"{folder} holds no identity000.obj ... or no expressions; fetch all of {_SOURCE}."
         )
+    return [neutral, *identities, *expressions]
 
-    def offsets(files: list[pathlib.Path]) -> np.ndarray:
-        return np.stack([_read_vertices(file, len(mean)) - mean for file in files])
 
+def load_ict_folder(path: str | os.PathLike[str], num_identity: int = 80) -> MorphableModel:
+    """Reads a checkout of ICT-FaceKit, which takes about ten seconds.
+
+    Args:
+        path: The checkout, or its folder FaceXModel.
+        num_identity: How many of the 100 identity modes to read.
+
+    Raises:
+        InputError: If a file is missing or has another topology.
+    """
+    neutral, *others = ict_files(path, num_identity)
+    mean, uv, quads, uv_quads = _read_obj(neutral)
+    modes = {file: _read_vertices(file, len(mean)) - mean for file in others}
+    identities = [file for file in others if file.name.startswith("identity")]
+    expressions = [file for file in others if file not in identities]
     return _build(
         path,
         mean,
-        offsets(identities),
-        offsets(expressions),
+        np.stack([modes[file] for file in identities]),
+        np.stack([modes[file] for file in expressions]),
         tuple(file.stem for file in expressions),
         triangulate(quads),
         uv,
@@ -195,7 +209,7 @@ def _build(path, mean, identity, expression, names, faces, uv, uv_faces) -> Morp
         landmark_vertices=jnp.asarray(faces[on_face][found]),
         landmark_bary=jnp.asarray(bary, jnp.float32),
         landmark_spread=reference.landmark_spread,
-        quads=jnp.asarray(_pair_triangles(faces)),
+        quads=jnp.asarray(pair_triangles(faces)),
         expression_names=tuple(_arkit_name(name) for name in names),
         name="ICT-FaceKit",
         licence=LICENCE,
@@ -240,22 +254,3 @@ def _untile(uv: np.ndarray, uv_faces: np.ndarray) -> tuple[np.ndarray, np.ndarra
     unique, inverse = np.unique(keys, axis=0, return_inverse=True)
     local = uv[unique[:, 0]] - unique[:, 1:]
     return np.stack([local[:, 0], 1 - local[:, 1]], axis=-1), inverse.reshape(uv_faces.shape)
-
-
-def _pair_triangles(faces: np.ndarray) -> np.ndarray:
-    """Quads (Q, 4): neighbours in the list that came from one quad; others stay triangles.
-
-    A triangle (a, b, c) that stands alone is written (a, b, c, c).
-    """
-    quads = []
-    index = 0
-    while index < len(faces):
-        first = faces[index]
-        second = faces[index + 1] if index + 1 < len(faces) else None
-        if second is not None and first[0] == second[0] and first[2] == second[1]:
-            quads.append([*first, second[2]])
-            index += 2
-        else:
-            quads.append([*first, first[2]])
-            index += 1
-    return np.array(quads, np.int32)

@@ -1,11 +1,11 @@
-"""Face models by name, and this project's own file format for them.
+"""This project's own file format of face models.
 
 A model file is an .npz with the arrays of `MorphableModel` under the names of its fields
 (float32 metres and int32), `quads`, and the strings `expression_names`, `name`, `licence`.
+`expression_range`, `expression_deviation`, `albedo_mean` and `albedo_modes` may be left out.
 """
 
 import os
-import pathlib
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,9 +13,7 @@ import numpy as np
 
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path, read_npz
-from relightify_jax.geometry.embedded import load_embedded_model
-from relightify_jax.geometry.ict import load_ict_folder, load_ict_npz
-from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
+from relightify_jax.geometry.morphable_model import PARTS, MorphableModel, VertexAlbedo
 
 # Field, number of axes, and whether it holds floats.
 _ARRAYS = (
@@ -24,38 +22,29 @@ _ARRAYS = (
     ("landmark_vertices", 2, False), ("landmark_bary", 2, True), ("landmark_spread", 1, True),
     ("quads", 2, False),
 )  # fmt: skip
+_OPTIONAL = (
+    ("expression_range", 2, True), ("expression_deviation", 1, True),
+    ("albedo_mean", 2, True), ("albedo_modes", 3, True),
+)  # fmt: skip
 _STRINGS = ("expression_names", "name", "licence")
 
 
-def load_face_model(spec: str = "embedded") -> MorphableModel:
-    """Loads a face model.
-
-    Args:
-        spec: "embedded"; "ict:PATH" with a checkout of ICT-FaceKit or a packed .npz of it;
-            or the path of an .npz in this project's format.
-
-    Raises:
-        InputError: If it cannot be used.
-    """
-    if spec == "embedded":
-        return load_embedded_model()
-    if spec.startswith("ict:"):
-        path = pathlib.Path(spec.removeprefix("ict:"))
-        return load_ict_folder(path) if path.is_dir() else load_ict_npz(path)
-    if spec.endswith(".npz"):
-        return read_face_model(spec)
-    raise InputError(
-        f"Unknown face model {spec!r}; give embedded, ict:PATH or the path of an .npz file."
-    )
-
-
-def save_face_model(path: str | os.PathLike[str], model: MorphableModel) -> None:
+def save_face_model(
+    path: str | os.PathLike[str], model: MorphableModel, *, compress: bool = True
+) -> None:
     """Writes a model in this project's format, whole or not at all."""
     fields: dict[str, Any] = {
         name: np.asarray(getattr(model, name)) for name in (*(n for n, *_ in _ARRAYS), *_STRINGS)
     }
+    optional = {
+        "expression_range": model.expression_range,
+        "expression_deviation": model.expression_deviation,
+    }
+    if model.albedo is not None:
+        optional |= {"albedo_mean": model.albedo.mean, "albedo_modes": model.albedo.modes}
+    fields |= {name: np.asarray(value) for name, value in optional.items() if value is not None}
     with atomic_path(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **fields)
+        (np.savez_compressed if compress else np.savez)(file, **fields)
 
 
 def read_face_model(path: str | os.PathLike[str]) -> MorphableModel:
@@ -68,7 +57,8 @@ def read_face_model(path: str | os.PathLike[str]) -> MorphableModel:
     missing = [name for name in (*(n for n, *_ in _ARRAYS), *_STRINGS) if name not in arrays]
     if missing:
         raise InputError(f"{path} is not a face model: it lacks {', '.join(missing)}.")
-    for name, num_axes, is_float in _ARRAYS:
+    present = (*_ARRAYS, *(entry for entry in _OPTIONAL if entry[0] in arrays))
+    for name, num_axes, is_float in present:
         array = arrays[name]
         if array.ndim != num_axes or np.issubdtype(array.dtype, np.floating) != is_float:
             raise InputError(
@@ -79,10 +69,12 @@ def read_face_model(path: str | os.PathLike[str]) -> MorphableModel:
     _check_fit(path, arrays)
     values = {
         name: jnp.asarray(arrays[name], jnp.float32 if is_float else jnp.int32)
-        for name, _, is_float in _ARRAYS
+        for name, _, is_float in present
     }
+    mean, modes = values.pop("albedo_mean", None), values.pop("albedo_modes", None)
     return MorphableModel(
         **values,
+        albedo=None if mean is None or modes is None else VertexAlbedo(mean, modes),
         expression_names=tuple(str(name) for name in arrays["expression_names"]),
         name=str(arrays["name"]),
         licence=str(arrays["licence"]),
@@ -98,6 +90,14 @@ def _check_fit(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> N
         ),
         "every expression needs a name": len(arrays["expression"])
         != len(arrays["expression_names"]),
+        "expression_range must be (E, 2) and expression_deviation (E,)": any(
+            name in arrays and arrays[name].shape != (len(arrays["expression"]), *rest)
+            for name, rest in (("expression_range", (2,)), ("expression_deviation", ()))
+        ),
+        "albedo_mean and albedo_modes must have as many vertices as mean": any(
+            name in arrays and arrays[name].shape[-2:] != arrays["mean"].shape
+            for name in ("albedo_mean", "albedo_modes")
+        ),
         "faces, uv_faces and face_part must have one row per triangle": not (
             arrays["faces"].shape == arrays["uv_faces"].shape
             and len(arrays["faces"]) == len(arrays["face_part"])

@@ -82,3 +82,28 @@ def build_topology(faces: np.ndarray, points: np.ndarray | None = None) -> MeshT
     winding[row, column] = np.where(forward, 1, -1)[order]
     edges = np.stack([start[first], end[first]], axis=1).astype(np.int32)
     return MeshTopology(edges, edge_faces, opposite, winding)
+
+
+def pair_triangles(faces: np.ndarray) -> np.ndarray:
+    """Joins neighbours in a list of triangles that came from one quad.
+
+    Triangles (a, b, c) and (a, c, d) that follow one another become (a, b, c, d); the others
+    are written (a, b, c, c).
+
+    Args:
+        faces: (F, 3) integers.
+
+    Returns:
+        (Q, 4) int32.
+    """
+    faces = np.asarray(faces)
+    fits = (faces[:-1, 0] == faces[1:, 0]) & (faces[:-1, 2] == faces[1:, 1])
+    # Of a fan a, b, c, d, ... every second seam joins.
+    index = np.arange(len(fits))
+    last_gap = np.maximum.accumulate(np.where(fits, -1, index))
+    joined = fits & ((index - last_gap) % 2 == 1)
+    starts = np.concatenate([joined, [False]])[: len(faces)]
+    is_second = np.concatenate([[False], joined])[: len(faces)]
+    quads = np.concatenate([faces, faces[:, 2:]], axis=1)
+    quads[starts, 3] = faces[np.flatnonzero(starts) + 1, 2]
+    return quads[~is_second].astype(np.int32)

@@ -75,6 +75,20 @@ def build_uv_atlas(
     )
 
 
+def covered_texels(
+    uv: np.ndarray, uv_faces: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every pair (triangle, flat texel) with the texel's centre on the triangle.
+
+    Args:
+        uv: (T, 2), v down.
+        uv_faces: (f, 3) int into uv.
+        size: Texels per side.
+    """
+    corners = np.asarray(uv, np.float64)[np.asarray(uv_faces)] * size
+    return _covered_pairs(np.round(corners * _SUBTEXEL).astype(np.int64), size)
+
+
 def count_overlaps(texels: np.ndarray) -> int:
     """Number of distinct texels that occur more than once in `texels` (n,)."""
     return int((np.bincount(texels) > 1).sum()) if texels.size else 0

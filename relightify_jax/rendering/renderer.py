@@ -39,7 +39,7 @@ from relightify_jax.rendering.texture import (
 
 # Which texture each of `PARTS` wears, and its material where no map says otherwise.
 _TILE_OF_PART = (0, 1, 2, 2, 3)
-_SPECULAR_OF_TILE = (None, SKIN_SPECULAR_ALBEDO, 0.5, 0.4)  # Eyes and mouth are wet.
+_SPECULAR_OF_TILE = (None, SKIN_SPECULAR_ALBEDO, 0.31, 0.4)  # The cornea's index is 1.376.
 _ROUGHNESS_OF_TILE = (SKIN_ROUGHNESS, 0.5, 0.2, 0.35)
 _SCATTER_OF_TILE = (SKIN_SCATTER, SKIN_SCATTER, (0.05, 0.03, 0.02), SKIN_SCATTER)
 

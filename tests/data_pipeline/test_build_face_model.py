@@ -11,11 +11,10 @@ from data_pipeline.face_model import (
     landmarks468,
     lips,
     makehuman,
-    registration,
-    surfaces,
     topology,
 )
 from relightify_jax.core.errors import InputError
+from relightify_jax.face_models import registration, surfaces
 from relightify_jax.geometry.camera import Camera, project
 from relightify_jax.geometry.embedded import load_embedded_model
 from relightify_jax.geometry.morphable_model import landmarks

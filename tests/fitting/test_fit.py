@@ -210,3 +210,48 @@ def test_the_embedded_model_lies_on_a_real_face(embedded_model):
     assert abs(result.diagnostics["yaw"]) < 10
     assert np.abs(result.identity).max() < 3
     assert not [note for note in result.notes if "misses" in note]
+
+
+def test_photos_of_one_person_share_the_identity_and_know_it_better(
+    tiny_model, tiny_prepared, tiny_config, take_portrait
+):
+    config = tiny_config._replace(photometric_rounds=0, residual_deviation=0.0)
+    alone, together = [], []
+    for seed in range(3):
+        portraits = [take_portrait((0.0, turn, 0.0), seed=seed) for turn in (-0.5, 0.5)]
+        noise = np.random.default_rng(seed).normal(size=(2, 12, 2))
+        pixels = [
+            portrait.pixels + 1.5 * noise[view][np.arange(468) % 12]
+            for view, portrait in enumerate(portraits)
+        ]
+        images = [portrait.image for portrait in portraits]
+        fits = fit_photos(tiny_model, images, pixels, config, prepared=tiny_prepared)
+        np.testing.assert_array_equal(fits[0].identity, fits[1].identity)
+        assert not np.array_equal(fits[0].camera.rotation, fits[1].camera.rotation)
+        single = fit(tiny_model, portraits[0], config, tiny_prepared, pixels[0])
+        truth = portraits[0].identity
+        together.append(np.abs(fits[0].identity - truth).mean())
+        alone.append(np.abs(single.identity - truth).mean())
+    assert np.mean(together) < np.mean(alone)
+
+
+def test_a_batch_of_people_gets_the_fits_of_each_alone(
+    tiny_model, tiny_prepared, tiny_config, take_portrait
+):
+    portraits = [take_portrait((0.0, 0.2 - 0.3 * seed, 0.0), seed=seed) for seed in range(2)]
+    batch = fit_batch(
+        tiny_model, [p.image for p in portraits], [p.pixels for p in portraits], tiny_config,
+        prepared=tiny_prepared,
+    )  # fmt: skip
+    for portrait, result in zip(portraits, batch, strict=True):
+        single = fit(tiny_model, portrait, tiny_config, tiny_prepared)
+        np.testing.assert_allclose(result.points, single.points, atol=2e-4)
+
+
+def test_a_corrective_does_not_close_what_is_not_open(tiny_prepared, tiny_config, take_portrait):
+    portrait = take_portrait(seed=1)
+    prior = tiny_prepared.prior._replace(correctives=jnp.array([[1, 0]], jnp.int32))
+    free = fit_landmarks_one(tiny_prepared, portrait, tiny_config)[0].expression
+    bound = fit_landmarks_one(tiny_prepared._replace(prior=prior), portrait, tiny_config)[0]
+    assert float(free[1] - free[0]) > 0.1  # Without the rule it is exceeded.
+    assert float(bound.expression[1] - bound.expression[0]) < 0.1

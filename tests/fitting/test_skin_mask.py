@@ -18,7 +18,9 @@ def fields():
     trusted = (np.abs(COLUMNS - 64) < 20) & (np.abs(ROWS - 64) < 24)
     brow = (np.abs(ROWS - 46) < 3) & (np.abs(COLUMNS - 64) < 16)
     zeros = jnp.zeros((SIZE, SIZE))
-    return FaceFields(jnp.asarray(trusted, jnp.float32), jnp.asarray(brow, jnp.float32), zeros)
+    return FaceFields(
+        jnp.asarray(trusted, jnp.float32), jnp.asarray(brow, jnp.float32), *[zeros] * 5
+    )
 
 
 def observe(paint=None, where=None, seed=0):
@@ -75,6 +77,22 @@ def test_shading_is_not_taken_for_another_material(fields):
     assert kept(lit, fields, shading).mean() > 0.95
 
 
+def test_a_sharp_shadow_is_no_other_material(fields):
+    shadow = (COLUMNS < 50)[..., None]
+    bare = observe()
+    dark = bare._replace(texture=jnp.where(shadow, 0.4 * bare.texture, bare.texture))
+    assert kept(dark, fields).mean() > 0.95
+
+
+@pytest.mark.parametrize("color", [(0.03, 0.02, 0.015), (0.4, 0.4, 0.4)], ids=["dark", "grey"])
+def test_a_strand_of_hair_on_the_cheek_is_dropped(fields, color):
+    middle = 58 + np.rint(4 * np.sin(ROWS / 20))
+    strand = (np.abs(COLUMNS - middle) < 2) & (ROWS > 20) & (ROWS < 100)
+    mask = kept(observe(np.array(color), strand), fields)
+    assert mask[strand & (np.abs(ROWS - 46) > 4)].mean() < 0.03
+    assert mask[:, 70:].mean() > 0.97
+
+
 def test_a_patch_of_skin_colour_beyond_hair_is_not_reached(fields):
     hair = (ROWS < 40) & (ROWS > 14)
     mask = kept(observe(np.full(3, 0.03), hair & True), fields)
@@ -103,3 +121,12 @@ def test_fields_of_the_embedded_model_are_where_the_face_is(embedded_model):
     assert not trusted[:4].any() and not trusted[:, :6].any() and not trusted[-12:].any()
     assert 0.02 < feature.mean() < 0.2
     assert np.asarray(fields.distance)[32, 32] < 0.01
+    # The strips in which glasses are looked for lie where their names say.
+    middle = {}
+    for name in ("bridge", "right_rim", "left_rim", "orbit"):
+        rows, columns = np.nonzero(np.asarray(getattr(fields, name)))
+        middle[name] = rows.mean(), columns.mean()
+    assert middle["bridge"][1] == pytest.approx(31.5, abs=0.6)
+    assert middle["right_rim"][1] == pytest.approx(63 - middle["left_rim"][1], abs=0.6)
+    assert middle["right_rim"][1] < 26 and middle["bridge"][0] < middle["right_rim"][0]
+    assert np.asarray(fields.orbit)[np.asarray(fields.bridge) > 0].all()

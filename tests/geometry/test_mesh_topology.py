@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from relightify_jax.geometry.topology import build_topology
+from relightify_jax.geometry.subdivision import triangulate
+from relightify_jax.geometry.topology import build_topology, pair_triangles
 
 TETRAHEDRON = np.int32([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]])
 
@@ -75,3 +76,14 @@ def test_mesh_without_triangles_has_no_edges():
 def test_impossible_faces_are_refused(faces):
     with pytest.raises(ValueError):
         build_topology(faces, np.zeros((3, 3)))
+
+
+def test_triangles_of_a_quad_are_joined_and_others_stay():
+    faces = np.array(
+        [[0, 1, 2], [0, 2, 3], [4, 5, 6], [7, 8, 9], [7, 9, 10], [7, 10, 11], [7, 11, 12]]
+    )
+    wanted = [[0, 1, 2, 3], [4, 5, 6, 6], [7, 8, 9, 10], [7, 10, 11, 12]]
+    np.testing.assert_array_equal(pair_triangles(faces), wanted)
+    np.testing.assert_array_equal(pair_triangles(faces[:1]), [[0, 1, 2, 2]])
+    quads = np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(pair_triangles(triangulate(quads)), quads)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from relightify_jax.geometry.uv_atlas import build_uv_atlas, sample_atlas
+from relightify_jax.geometry.uv_atlas import build_uv_atlas, covered_texels, sample_atlas
 
 # A square chart over the middle half of the tile, as two triangles.
 UV = np.float32([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]])
@@ -76,3 +76,13 @@ def test_orientation_of_uv_triangles_does_not_matter():
     backward = build_uv_atlas(UV, FACES[:, ::-1], 32)
     np.testing.assert_array_equal(forward.face, backward.face)
     np.testing.assert_allclose(forward.bary, backward.bary[..., ::-1], atol=1e-6)
+
+
+def test_covered_texels_are_those_of_the_atlas():
+    uv, faces = np.array([[0, 0], [1, 0], [1, 1], [0, 0.5]]), np.array([[0, 1, 2], [0, 2, 3]])
+    triangle, texel = covered_texels(uv, faces, 8)
+    inside = np.zeros(64, bool)
+    inside[texel] = True
+    atlas = build_uv_atlas(uv, faces, 8)
+    np.testing.assert_array_equal(inside.reshape(8, 8), atlas.inside)
+    np.testing.assert_array_equal(np.asarray(atlas.face).ravel()[texel], triangle)
