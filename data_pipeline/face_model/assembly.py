@@ -11,6 +11,13 @@ from relightify_jax.geometry.morphable_model import PARTS
 
 METRES_PER_UNIT = 0.1  # MakeHuman's files are in decimetres.
 _LEVELS = 2047  # Of a mode's quantised offsets, to either side: steps of a few micrometres.
+# How far the shells of the mouth are moved, decimetres. MakeHuman's incisors stand 12 mm behind
+# the lips and end above the gap between them: a smile would show none.
+_SHELLS = {
+    "helper-upper-teeth": (0.0, -0.04, 0.06),
+    "helper-lower-teeth": (0.0, -0.02, 0.0),
+    "helper-tongue": (0.0, -0.01, 0.0),
+}
 
 
 class SkinParts(NamedTuple):
@@ -78,8 +85,8 @@ def assemble(
     """
     shapes, eyes = _add_eyeballs(head)
     mean = shapes[0]
-    shells = ("helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
-    inner = [head.quads[head.group == GROUPS.index(name)] for name in shells] + skin.interiors
+    shells = [head.quads[head.group == GROUPS.index(name)] for name in _SHELLS]
+    inner = shells + skin.interiors
     used, local = np.unique(skin.face, return_inverse=True)
     parts = [
         (skin.face, tiles.Chart(skin.face_uv[used], local.reshape(-1, 4))),
@@ -87,6 +94,8 @@ def assemble(
         *((quads, tiles.chart_eye(mean, quads, centre)) for quads, centre in eyes),
         (np.concatenate(inner), tiles.chart_interior(mean, inner)),
     ]
+    for shell, shift in zip(shells, _SHELLS.values(), strict=True):
+        mean[np.unique(shell)] += shift
     starts = np.cumsum([0] + [len(chart.uv) for _, chart in parts])
     uv_quads = [chart.quads + start for (_, chart), start in zip(parts, starts, strict=False)]
     kept, quads = np.unique(np.concatenate([quads for quads, _ in parts]), return_inverse=True)

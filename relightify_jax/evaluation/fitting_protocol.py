@@ -45,6 +45,7 @@ COLUMNS = (
     Column("landmark_pixels", "landmark px", ".2f"),
     Column("uv_median", "uv median", ".2f"),
     Column("uv_p90", "uv p90", ".2f"),
+    Column("uv_whole", "uv whole", ".2f"),
     Column("seconds", "s", ".2f"),
 )
 NOTES = (
@@ -55,7 +56,7 @@ NOTES = (
     "and closest points with scale; rigid: without scale; neutral: at rest. Regions: mean of "
     "surface.",
     "landmark px: of a photo of 256 pixels with a face 150 high. uv: texels of 256 between what "
-    "truth and fit show at a pixel. Every entry is the mean over n photographs.",
+    "truth and fit show at a pixel of the narrow face; whole: median with ears and neck. Every entry is the mean over n photographs.",
 )
 
 

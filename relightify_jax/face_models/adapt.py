@@ -48,7 +48,7 @@ from relightify_jax.landmarks.network import LandmarkNetworks
 
 _CENTIMETRES = 100.0  # Registration is tuned in centimetres.
 _FIRST_PICTURES, _PICTURES = 8, 32
-_VIEWS = (40, 320)  # How many to judge exposure by, and their pixels per side.
+_VIEWS = (64, 400)  # How many to judge exposure by, and their pixels per side.
 _HIDDEN = 0.25  # Exposure under which a surface counts as interior.
 _MAX_SPREAD = 0.0035  # Metres; landmarks seen less surely do not guide the registration.
 _REACH = 1.0  # Centimetres that a difference of normals counts for.

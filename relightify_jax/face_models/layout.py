@@ -104,9 +104,15 @@ def _part_of_skin(
     found = closest_points(
         registered.target, reference.faces[shell], corners.mean(1), normals=facing, reach=_REACH
     )
+    own = reference.part[shell[found.triangle]]
+    own = np.where((found.distance > _MAX_DISTANCE) & (own == _FACE), _HEAD, own)
+    # Each triangle sides with those around it: single ones go astray where surfaces are close.
+    shares = [
+        _spread_out(own == number, registered.points, triangles[skin])
+        for number in range(len(PARTS))
+    ]
     part = piece.copy()
-    part[skin] = reference.part[shell[found.triangle]]
-    part[skin[(found.distance > _MAX_DISTANCE) & (part[skin] == _FACE)]] = _HEAD
+    part[skin] = np.argmax(shares, axis=0)
     return part
 
 
@@ -141,7 +147,7 @@ def _lay_out_face(
     stray = piece != np.bincount(piece).argmax()
     part[own[stray]] = _beside(uv, triangles[own[stray]])
     own = own[~stray]
-    uv, folded = unfold(uv, triangles[own], sign, _rings(points, triangles[own]))
+    uv, folded = unfold(uv, triangles[own], sign, max(1, _rings(points, triangles[own])))
     folded |= overlapping(uv, triangles[own], np.where(folded, -1.0, exposed[own]))
     folded |= _spread_out(folded, points, triangles[own]) > 2 * _WRONG
     part[own[folded]] = _beside(uv, triangles[own[folded]])
@@ -158,9 +164,9 @@ def _beside(uv: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def _rings(points: np.ndarray, triangles: np.ndarray) -> int:
-    """How many rings of triangles make `_PATCH`."""
+    """How many rings of triangles make `_PATCH`; 0 on a coarse mesh."""
     sides = np.linalg.norm(points[triangles] - np.roll(points[triangles], 1, axis=1), axis=-1)
-    return max(1, round(_PATCH / float(np.median(sides))))
+    return round(_PATCH / float(np.median(sides)))
 
 
 def _spread_out(chosen: np.ndarray, points: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ class FitConfig(NamedTuple):
     # What the pixels count in all, in independent observations: neighbouring pixels share
     # their errors (shadows, pores, beard), so their number must not decide.
     photometric_weight: float = 150.0
-    photometric_deviation: float = 0.12  # Of the median skin colour.
+    photometric_deviation: float = 0.08  # Of the median skin colour.
     photometric_cutoff: float = 2.5
     # The refinement is undone if it raises the median landmark error by more than this
     # fraction of the outer-eye distance.

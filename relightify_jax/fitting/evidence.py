@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from relightify_jax.core.numerics import normalize
@@ -111,6 +112,21 @@ def draw_pixels(
         valid=valid,
         deviation=deviation * jnp.maximum(median, 0.01),
     )
+
+
+def blur_image(image: jax.Array, sigma: float) -> jax.Array:
+    """Gaussian blur of image (S, S, C) by `sigma` pixels; the border is repeated."""
+    reach = int(3 * sigma)
+    weight = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weight = weight / weight.sum()
+    for axis in (0, 1):
+        margin = [(reach, reach) if a == axis else (0, 0) for a in range(3)]
+        padded = jnp.pad(image, margin, mode="edge")
+        size = image.shape[axis]
+        image = sum(
+            w * lax.slice_in_dim(padded, i, i + size, axis=axis) for i, w in enumerate(weight)
+        )
+    return image
 
 
 def gather_points(model: ShapeModel, index: jax.Array) -> ShapeModel:

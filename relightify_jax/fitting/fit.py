@@ -217,7 +217,9 @@ def _closed_form_start(
     focal = max(config.focal_over_side * side, config.portrait_distance * scale)
     pose[6] = np.log(focal)
     center = to_crop(crop, np.array([shape[1], shape[0]]) / 2)
-    own = 0.0 if deviation is None else np.asarray(deviation) * crop.scale
+    own = np.zeros(len(spread)) if deviation is None else np.asarray(deviation) * crop.scale
+    # The displacement measures the common error of the landmarks by itself.
+    unusual = np.sqrt(np.maximum(own**2 - np.median(own) ** 2, 0.0))
     fine = np.full(len(spread), config.residual_noise_elsewhere)
     fine[list(face_regions.DETAIL)] = config.residual_noise
     fine = np.hypot(fine, spread)
@@ -225,7 +227,7 @@ def _closed_form_start(
         model=prepared.landmarks,
         pixels=jnp.asarray(in_crop, jnp.float32),
         deviation=jnp.asarray(np.hypot(metric * scale, own), jnp.float32),
-        fine_deviation=jnp.asarray(np.hypot(fine * scale, own), jnp.float32),
+        fine_deviation=jnp.asarray(np.hypot(fine * scale, unusual), jnp.float32),
         center=jnp.asarray(center, jnp.float32),
         anchor=jnp.asarray(weights @ mean / weights.sum(), jnp.float32),
         log_focal=jnp.array([np.log(focal), config.focal_deviation], jnp.float32),

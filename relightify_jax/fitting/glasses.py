@@ -19,6 +19,9 @@ _SHIFT = 3  # Rows by which the two sides may differ.
 _ONE_SIDE = 0.7  # Where the other is hidden.
 _STRIPE_TO_PATCH = 1.1  # Contrast of a stripe over that of a patch as sure.
 _FRAME_RADIUS = 9  # Texels; half of the widest frame.
+_MIRROR_RADIUS = 5  # Texels by which the halves may differ.
+_DARK_REACH = 6  # Texels.
+_GAP_RADIUS = 4  # Texels; spots of a frame as bright as skin.
 
 
 class GlassesZones(NamedTuple):
@@ -78,8 +81,14 @@ def find_glasses(
     parts, _ = ndimage.label(frame, np.ones((3, 3)))
     anchors = frame & (either > config.strong) & (zones.bridge | zones.rims[0] | zones.rims[1])
     frame = np.isin(parts, np.setdiff1d(np.unique(parts[anchors]), 0))
-    frame |= visible & zones.orbit & ~zones.feature & (luminance < -config.dark)
-    glare = visible & zones.orbit & (luminance > 0) & (contrast > config.glare)
+    # Both halves of a frame look alike; wrinkles and the shadow of a nose beside it do not.
+    other = ndimage.binary_dilation(frame | ~visible, _disc(_MIRROR_RADIUS))[:, ::-1]
+    frame &= other
+    dark = visible & zones.orbit & ~zones.feature & (luminance < -config.dark)
+    frame |= dark & ndimage.binary_dilation(frame, iterations=_DARK_REACH)
+    frame = ndimage.binary_closing(frame, _disc(_GAP_RADIUS)) & visible
+    within = ndimage.binary_fill_holes(ndimage.binary_dilation(frame, iterations=2))
+    glare = visible & within & zones.orbit & (luminance > 0) & (contrast > config.glare)
     return ndimage.binary_dilation(frame | glare, iterations=config.border) & visible
 
 

@@ -23,7 +23,9 @@ from relightify_jax.geometry.morphable_model import PARTS
 # Length in metres and share of the deviation of each scale.
 _SCALES = ((0.012, 0.8), (0.005, 0.6))
 _CUTOFF = 2.5  # Deviations beyond which an observation is an outlier.
-_SCATTER = 1.0  # Of the median error, added to the noise of every landmark.
+# Of the median error, added to the noise of every landmark; more than one, for neighbours err
+# alike.
+_SCATTER = 3.5
 _FIRST_INSIDE = PARTS.index("eye_left")
 
 

@@ -4,7 +4,7 @@ No segmentation network: skin is what can be reached from the inner face by smal
 colour, after the fitted light is divided out. Along a cheek or up a forehead skin changes
 slowly, at a hairline or a collar it jumps; what lies behind the jump is never reached.
 What lies on the inner face itself is found by its contrast to the skin around it, see
-`occluders.py` and `glasses.py`.
+`occluders.py`, `glasses.py` and `mouth_gap.py`.
 """
 
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from scipy import ndimage
 from relightify_jax.core import facemesh
 from relightify_jax.fitting import face_regions
 from relightify_jax.fitting.glasses import GlassesConfig, GlassesZones, find_glasses
+from relightify_jax.fitting.mouth_gap import MouthConfig, find_gap
 from relightify_jax.fitting.occluders import (
     OccluderConfig,
     average_nearby,
@@ -63,6 +64,7 @@ class SkinConfig(NamedTuple):
     far_end: float = 0.080  # ...and ends: ears, nape and collar are not fitted.
     occluders: OccluderConfig = OccluderConfig()
     glasses: GlassesConfig = GlassesConfig()
+    mouth: MouthConfig = MouthConfig()
 
 
 class FaceFields(NamedTuple):
@@ -71,6 +73,7 @@ class FaceFields(NamedTuple):
     trusted: jax.Array  # 1 on the inner face, between brows, cheeks and chin.
     feature: jax.Array  # 1 on lips, brows and lids, whose colour is not skin's.
     distance: jax.Array  # Metres to the nearest landmark, on the mean head.
+    lips: jax.Array  # Metres to the rim of the opened lips, on the mean head.
     # Where glasses are looked for, see `glasses.GlassesZones`.
     bridge: jax.Array
     right_rim: jax.Array
@@ -95,6 +98,7 @@ def face_fields(model: MorphableModel, atlas: UVAtlas) -> FaceFields:
         (near_inner < 0.008).astype(jnp.float32),
         (near_feature < 0.006).astype(jnp.float32),
         face_regions.distance_to(position, points),
+        face_regions.distance_to(position, points[jnp.array(facemesh.LIPS_INNER)]),
         *_glasses_fields(position, points, atlas.face >= 0),
     )
 
@@ -217,7 +221,10 @@ def _find_skin(color, seen, zones: FaceFields, config: SkinConfig) -> np.ndarray
 
 def _find_foreign(color, visible, seeds, zones: FaceFields, config: SkinConfig) -> np.ndarray:
     """(r, r) bool: what is seen on the face but is not of it."""
-    _, feature, _, bridge, right_rim, left_rim, orbit = (np.asarray(x) > 0.5 for x in zones)
+    feature, bridge, right_rim, left_rim, orbit = (
+        x > 0.5
+        for x in (zones.feature, zones.bridge, zones.right_rim, zones.left_rim, zones.orbit)
+    )
     contrast, luminance = local_contrast(color, visible, seeds)
     thin = thin_contrast(color, visible, seeds)
     glasses = find_glasses(
@@ -234,7 +241,8 @@ def _find_foreign(color, visible, seeds, zones: FaceFields, config: SkinConfig) 
     above = np.flatnonzero(orbit.any(axis=1))
     if len(above):
         inner[above[-1] :] = True
-    return glasses | find_occluders(
+    gap = find_gap(color, visible, feature, zones.lips, config.mouth)
+    return glasses | gap | find_occluders(
         contrast, thin, visible & ~feature, inner, visible & feature, config.occluders
     )
 

@@ -103,7 +103,7 @@ def minimize_shared(
         theta: (B, P) start; the first `num_shared` columns are common to all views, those
             of the first view count.
         data: Pytree of arrays with a leading axis B.
-        loss: Weights and robust scales, (B, N) or (B, 1).
+        loss: Weights and robust scales, (B or 1, N or 1).
         bounds: Box and free subset, (P,) or (B, P).
         num_shared: How many parameters are common.
         num_steps: Trials, taken or not.
@@ -115,6 +115,7 @@ def minimize_shared(
         As `minimize`; theta is (B, P) with equal shared columns.
     """
     num_views, _ = theta.shape
+    loss = Loss(*(jnp.broadcast_to(x, (num_views, x.shape[-1])) for x in loss))
     if jacobian_fn is None:
         jacobian_fn = functools.partial(_forward_jacobian, residual_fn)
 

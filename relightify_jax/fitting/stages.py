@@ -18,7 +18,12 @@ from relightify_jax.fitting import objectives, solver
 from relightify_jax.fitting.appearance import Appearance
 from relightify_jax.fitting.config import FitConfig
 from relightify_jax.fitting.contour import search_contour, slide_landmarks
-from relightify_jax.fitting.evidence import draw_pixels, look_at_head, median_where
+from relightify_jax.fitting.evidence import (
+    blur_image,
+    draw_pixels,
+    look_at_head,
+    median_where,
+)
 from relightify_jax.fitting.objectives import Geometry, LandmarkData, Parameters, PhotoData
 from relightify_jax.fitting.prepared import WELL_LOCALISED, PreparedModel
 
@@ -202,7 +207,7 @@ def refine(
         num_rounds: Of all geometry.
     """
     num_views, num_colors = images.shape[0], len(_COLOR_ROUNDS)
-    blurred = jax.vmap(blur_image)(images)
+    blurred = jax.vmap(lambda image: blur_image(image, _BLUR))(images)
 
     def look(view):
         geometry, data, image, usable, key = view
@@ -255,23 +260,6 @@ def refine(
     accepted = (after <= before + weights.max_landmark_loss) & (num_rounds > 0)
     parameters, evidence = _where(accepted, (parameters, evidence), start)
     return Refined(parameters, evidence, accepted, *jax.vmap(_measure)(parameters, evidence))
-
-
-def blur_image(image: jax.Array) -> jax.Array:
-    """Gaussian blur of image (S, S, 3) by `_BLUR` pixels; the border is repeated."""
-    reach = int(3 * _BLUR)
-    weight = jnp.exp(-0.5 * (jnp.arange(-reach, reach + 1) / _BLUR) ** 2)
-    weight = weight / weight.sum()
-    for axis in (0, 1):
-        padded = jnp.pad(
-            image, [(reach, reach) if a == axis else (0, 0) for a in range(3)], mode="edge"
-        )
-        shifted = (
-            lax.slice_in_dim(padded, i, i + image.shape[axis], axis=axis)
-            for i in range(2 * reach + 1)
-        )
-        image = sum(w * part for w, part in zip(weight, shifted, strict=True))
-    return image
 
 
 def _where(condition, true, false):

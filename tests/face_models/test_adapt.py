@@ -116,7 +116,7 @@ def test_ict_gets_the_layout_it_already_had(stripped_ict, ict):
     covered = np.asarray(atlas.inside & wanted.inside).sum() / np.asarray(wanted.inside).sum()
     assert covered > 0.97
     off = np.asarray(landmarks(model, model.mean) - landmarks(ict, ict.mean))
-    off -= np.median(off, axis=0)  # The origins, between the eyes, differ by their eyeballs.
+    off = off - np.median(off, axis=0)  # The origins, between the eyes, differ by their eyeballs.
     sure = np.asarray(ict.landmark_spread) < 2.5e-3
     assert np.median(np.linalg.norm(off, axis=1)[sure]) < 2e-3
     assert model.expression_names == ict.expression_names

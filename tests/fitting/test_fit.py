@@ -121,8 +121,9 @@ def test_a_refinement_that_moves_the_landmarks_too_far_is_undone(
     tiny_model, tiny_prepared, tiny_config, take_portrait
 ):
     portrait = take_portrait(seed=4)
-    strict = tiny_config._replace(max_landmark_loss=-1.0)
-    plain = tiny_config._replace(photometric_rounds=0)
+    rigid = tiny_config._replace(residual_deviation=0.0)
+    strict = rigid._replace(max_landmark_loss=-1.0)
+    plain = rigid._replace(photometric_rounds=0)
     undone = fit(tiny_model, portrait, strict, tiny_prepared)
     landmarks_only = fit(tiny_model, portrait, plain, tiny_prepared)
     assert not undone.diagnostics["photometric_accepted"]
@@ -250,8 +251,8 @@ def test_a_batch_of_people_gets_the_fits_of_each_alone(
 
 def test_a_corrective_does_not_close_what_is_not_open(tiny_prepared, tiny_config, take_portrait):
     portrait = take_portrait(seed=1)
-    prior = tiny_prepared.prior._replace(correctives=jnp.array([[1, 0]], jnp.int32))
+    prior = tiny_prepared.prior._replace(correctives=jnp.array([[0, 1]], jnp.int32))
     free = fit_landmarks_one(tiny_prepared, portrait, tiny_config)[0].expression
     bound = fit_landmarks_one(tiny_prepared._replace(prior=prior), portrait, tiny_config)[0]
-    assert float(free[1] - free[0]) > 0.1  # Without the rule it is exceeded.
-    assert float(bound.expression[1] - bound.expression[0]) < 0.1
+    assert float(free[0] - free[1]) > 0.1  # Without the rule it is exceeded.
+    assert float(bound.expression[0] - bound.expression[1]) < 0.1
