@@ -5,20 +5,22 @@ r"""What to measure, and how often.
         --config.mesh_npz=head.npz --config.batch=64
     python -m experiments.benchmark --config=configs/benchmark.py:mitsuba --out=DIR \
         --config.environments="('apartment.hdr', 'studio.hdr')"
+    python -m experiments.benchmark --config=configs/benchmark.py:fitting --out=DIR
 
 A variant names its benchmark in `config.benchmark`; the other entries are its own.
 """
 
 from ml_collections import ConfigDict
 
-_VARIANTS = ("rasterizer", "rasterizer_smoke", "mitsuba", "mitsuba_smoke")
+_VARIANTS = ("rasterizer", "rasterizer_smoke", "mitsuba", "mitsuba_smoke", "fitting")
 
 
 def get_config(variant: str = "rasterizer") -> ConfigDict:
-    """Returns the config of `variant`: "rasterizer", "mitsuba" or one with "_smoke" (seconds)."""
+    """Returns the config of `variant`: a benchmark's name, or one with "_smoke" (seconds)."""
     if variant not in _VARIANTS:
         raise ValueError(f"Unknown variant {variant!r}; have {', '.join(map(repr, _VARIANTS))}.")
-    config = _mitsuba() if variant.startswith("mitsuba") else _rasterizer()
+    defaults = {"rasterizer": _rasterizer, "mitsuba": _mitsuba, "fitting": _fitting}
+    config = defaults[variant.removesuffix("_smoke")]()
     match variant:
         case "rasterizer_smoke":
             config.meshes = ("sphere:2",)
@@ -59,4 +61,15 @@ def _mitsuba() -> ConfigDict:
     config.num_samples = 512  # Paths per pixel: 1 to 2 % of noise in the sheen.
     config.yaw = 20.0  # Degrees that the camera stands to the subject's left.
     config.variant = "auto"  # Of Mitsuba; "scalar_rgb" is slow and runs everywhere.
+    return config
+
+
+def _fitting() -> ConfigDict:
+    config = ConfigDict()
+    config.benchmark = "fitting"
+    config.face_model = "embedded"
+    config.num_landmarks = 64  # Faces in one program of the landmark stage; 0 for none.
+    config.num_photos = 16  # Photographs in one program; 0 for none.
+    config.num_repeats = 5
+    config.max_seconds = 30.0
     return config

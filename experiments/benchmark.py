@@ -4,6 +4,7 @@ r"""Measures speed and quality, and writes a table.
     python -m experiments.benchmark --config=configs/benchmark.py:rasterizer --out=DIR \
         --config.mesh_npz=head.npz --config.sizes="(512,)"
     python -m experiments.benchmark --config=configs/benchmark.py:mitsuba --out=DIR
+    python -m experiments.benchmark --config=configs/benchmark.py:fitting --out=DIR
 
 Writes table.md, table.csv, results.json and run.json (configuration, machine, versions) to
 --out. Peers are measured where they are installed: pip install "relightify_jax[bench]". The
@@ -23,7 +24,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from experiments import cli
+from experiments import benchmark_fitting, cli
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path, staged_folder
 from relightify_jax.evaluation import mitsuba_benchmark, rasterizer_benchmark, tables
@@ -75,10 +76,18 @@ def compare_with_mitsuba(config: ConfigDict, folder: pathlib.Path) -> Report:
     return Report("Renderer beside Mitsuba 3", mitsuba_benchmark.COLUMNS, rows, notes)
 
 
+def time_fitting(config: ConfigDict, folder: pathlib.Path) -> Report:
+    """The fit: one photograph, many landmarks, a batch of photographs."""
+    del folder
+    rows = benchmark_fitting.measure_fitting(config)
+    return Report("Fitting", benchmark_fitting.COLUMNS, rows, list(benchmark_fitting.NOTES))
+
+
 # By `config.benchmark`; the folder is for pictures and the like.
 BENCHMARKS: dict[str, Callable[[ConfigDict, pathlib.Path], Report]] = {
     "rasterizer": measure_rasterizer,
     "mitsuba": compare_with_mitsuba,
+    "fitting": time_fitting,
 }
 
 

@@ -54,7 +54,7 @@ _INSIDE_OCCLUSION = 0.15
 _EYE_SHADE = 0.6
 
 _EXPOSURE_RANGE = (0.6, 1.7)
-_POOR_COVERAGE = 0.3  # Of the texels of the face part, which reaches to ears and neck.
+_POOR_COVERAGE = 0.15  # Of the texels of the face part, which reaches to ears and neck.
 
 # Called with the name of a stage; the stage runs inside the returned context.
 Progress = Callable[[str], contextlib.AbstractContextManager[None]]

@@ -58,9 +58,7 @@ class SkinFields(NamedTuple):
     modes: jax.Array  # (..., M, 3) of the statistical albedo, in the logarithm.
 
 
-def initial_appearance(
-    skin_color: jax.Array | None = None, num_modes: int = 0
-) -> Appearance:
+def initial_appearance(skin_color: jax.Array | None = None, num_modes: int = 0) -> Appearance:
     """Skin under the usual light.
 
     Args:

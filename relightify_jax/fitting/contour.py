@@ -46,7 +46,9 @@ def find_outline(points: jax.Array, eye: jax.Array, edges: Edges, faces: jax.Arr
         (R,) bool, and the triangles (R,) that face the camera where it is True.
     """
     corners = points[faces[edges.faces]]  # (R, 2, 3, 3).
-    normal = jnp.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
+    normal = jnp.cross(
+        corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :]
+    )
     front = jnp.sum(normal * (eye - corners[..., 0, :]), axis=-1) > 0
     return front[:, 0] != front[:, 1], jnp.where(front[:, 0], edges.faces[:, 0], edges.faces[:, 1])
 
@@ -108,9 +110,7 @@ def slide_landmarks(
 def _edge_middles(model: ShapeModel, ends: jax.Array) -> ShapeModel:
     """The model whose vertices are the middles of the edges `ends` (N, 2)."""
     first, second = gather_points(model, ends[:, 0]), gather_points(model, ends[:, 1])
-    mean, identity, expression = (
-        (a + b) / 2 for a, b in zip(first[:3], second[:3], strict=True)
-    )
+    mean, identity, expression = ((a + b) / 2 for a, b in zip(first[:3], second[:3], strict=True))
     return ShapeModel(mean, identity, expression, model.faces[:0])
 
 
@@ -194,9 +194,7 @@ def _find_steps(image, skin, usable, middle, normal) -> tuple[jax.Array, jax.Arr
     inside, outside = windows(color)
     square_in, square_out = windows(color**2)
     variance = jnp.sum(square_in - inside**2 + square_out - outside**2, axis=-1)
-    contrast = jnp.sum((inside - outside) ** 2, axis=-1) / (
-        jnp.maximum(variance, 0.0) + _NOISE**2
-    )
+    contrast = jnp.sum((inside - outside) ** 2, axis=-1) / (jnp.maximum(variance, 0.0) + _NOISE**2)
     skin_inside, _ = windows(is_skin)
     offsets = offsets[_WINDOW:-_WINDOW]
     # Of steps of like strength the nearest counts.

@@ -105,7 +105,9 @@ def fit_photos(
         InputError: If landmarks are not 468 finite points.
     """
     prepared = prepare_model(model, config) if prepared is None else prepared
-    views, crops = _start_views(linear_photos, landmark_points, landmark_deviations, prepared, config)
+    views, crops = _start_views(
+        linear_photos, landmark_points, landmark_deviations, prepared, config
+    )
     fitted = _fit_person(views, prepared, _settings(config), **_sizes(config))
     return _assemble(model, prepared, fitted, crops)
 
@@ -125,12 +127,12 @@ def fit_batch(
     caches hold one, and all at once on accelerators.
     """
     prepared = prepare_model(model, config) if prepared is None else prepared
-    views, crops = _start_views(linear_photos, landmark_points, landmark_deviations, prepared, config)
+    views, crops = _start_views(
+        linear_photos, landmark_points, landmark_deviations, prepared, config
+    )
     people = jax.tree.map(lambda x: x[:, None], views)
     parallel = jax.default_backend() != "cpu"
-    fitted = _fit_people(
-        people, prepared, _settings(config), parallel=parallel, **_sizes(config)
-    )
+    fitted = _fit_people(people, prepared, _settings(config), parallel=parallel, **_sizes(config))
     results = []
     for person, crop in enumerate(crops):
         one = jax.tree.map(lambda x, person=person: x[person], fitted)
@@ -196,7 +198,8 @@ def _start_views(photos, points, deviations, prepared, config) -> tuple[View, li
         pixels = check_landmarks(landmarks)
         crop = crop_around(pixels, config.crop_margin, config.crop_size)
         start = _closed_form_start(prepared, pixels, deviation, photo.shape, config)
-        views.append(View(*start, *cut_image(photo, crop)))
+        image, usable = (jnp.asarray(x) for x in cut_image(photo, crop))
+        views.append(View(*start, image, usable))
         crops.append(crop)
     return jax.tree.map(lambda *x: jnp.stack(x), *views), crops
 
@@ -361,7 +364,9 @@ def _assemble(
             "compared_pixels": int(refined.compared_pixels[index]),
             "contour_residual": float(refined.contour_residual[index]),
         }
-        diagnostics, notes = diagnose(geometry, camera, points, model, prepared, data, crop, measured)
+        diagnostics, notes = diagnose(
+            geometry, camera, points, model, prepared, data, crop, measured
+        )
         results.append(
             FitResult(
                 camera=camera,

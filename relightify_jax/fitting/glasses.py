@@ -20,7 +20,7 @@ _ONE_SIDE = 0.7  # Where the other is hidden.
 _STRIPE_TO_PATCH = 1.1  # Contrast of a stripe over that of a patch as sure.
 _FRAME_RADIUS = 9  # Texels; half of the widest frame.
 _MIRROR_RADIUS = 5  # Texels by which the halves may differ.
-_DARK_REACH = 6  # Texels.
+_RIM = 12  # Texels; the widest rim.
 _GAP_RADIUS = 4  # Texels; spots of a frame as bright as skin.
 
 
@@ -39,8 +39,9 @@ class GlassesConfig(NamedTuple):
     stripes: float = 2.5  # Product of the contrasts at bridge and rims.
     weak: float = 0.9
     strong: float = 1.3
-    dark: float = 0.7  # Natural log below the skin around; no skin near the eyes is as dark.
-    glare: float = 1.0
+    dark: float = 0.5  # Natural log below the skin around; a frame goes on there.
+    black: float = 0.8  # Natural log below it; no wrinkle is as dark.
+    glare: float = 0.3  # Natural log above the skin around.
     border: int = 1  # Texels not believed beside the frame.
 
 
@@ -77,18 +78,27 @@ def find_glasses(
         return np.zeros_like(visible)
     either = np.maximum(contrast, thin / _STRIPE_TO_PATCH)
     weak = visible & zones.orbit & (either > config.weak)
+    strips = zones.bridge | zones.rims[0] | zones.rims[1]
+    seen = weak & strips & (either > config.strong)
+    if seen.any() and np.median(luminance[seen]) < -0.3:
+        weak &= luminance < 0  # A dark frame; what is bright is a forehead's shine.
     frame = weak & ~ndimage.binary_opening(weak, _disc(_FRAME_RADIUS))
     parts, _ = ndimage.label(frame, np.ones((3, 3)))
-    anchors = frame & (either > config.strong) & (zones.bridge | zones.rims[0] | zones.rims[1])
+    anchors = frame & (either > config.strong) & strips
     frame = np.isin(parts, np.setdiff1d(np.unique(parts[anchors]), 0))
     # Both halves of a frame look alike; wrinkles and the shadow of a nose beside it do not.
-    other = ndimage.binary_dilation(frame | ~visible, _disc(_MIRROR_RADIUS))[:, ::-1]
-    frame &= other
-    dark = visible & zones.orbit & ~zones.feature & (luminance < -config.dark)
-    frame |= dark & ndimage.binary_dilation(frame, iterations=_DARK_REACH)
+    frame &= ndimage.binary_dilation(frame | ~visible, _disc(_MIRROR_RADIUS))[:, ::-1]
+    # The skin around a thick rim is hardly seen; that of both eyes is.
+    own = color.mean(axis=-1)
+    own = own - np.median(own[visible & zones.orbit & ~zones.feature])
+    dark = visible & zones.orbit & (np.minimum(luminance, own) < -config.dark)
+    frame = ndimage.binary_propagation(frame, mask=dark | frame)
     frame = ndimage.binary_closing(frame, _disc(_GAP_RADIUS)) & visible
     within = ndimage.binary_fill_holes(ndimage.binary_dilation(frame, iterations=2))
-    glare = visible & within & zones.orbit & (luminance > 0) & (contrast > config.glare)
+    # What lies deeper within is lashes, wrinkles and shadows behind the lens.
+    sure = (np.minimum(luminance, own) < -config.black) & ~zones.feature
+    frame &= sure | (ndimage.distance_transform_edt(within) < _RIM)
+    glare = visible & within & (luminance > config.glare) & (contrast > config.strong)
     return ndimage.binary_dilation(frame | glare, iterations=config.border) & visible
 
 

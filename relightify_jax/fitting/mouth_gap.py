@@ -20,8 +20,8 @@ class MouthConfig(NamedTuple):
     """Thresholds of `find_gap`, in natural log units of albedo against the skin around."""
 
     dark: float = 0.85
-    bright: float = 0.05
-    pale: float = 0.16  # Red over green.
+    bright: float = 0.1
+    pale: float = 0.24  # Red over green.
     border: int = 1  # Texels not believed beside it.
 
 

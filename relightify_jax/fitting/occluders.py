@@ -20,7 +20,9 @@ _ROUNDS = 2  # Of reweighting; each forgets more of what does not belong.
 _START = 1.4  # How much sharper than later the first look is at what does not belong.
 _MIRRORED = 0.5  # Weight of the other half of the face in the chroma around a texel.
 _WHOLE_FACE = 0.1  # Weight of the whole face's colour in it.
-_FOLLOWED = 8  # Texels.
+_FOLLOWED = 8  # Texels into faint edges, brows and lids.
+_TOGETHER = 1.1  # What stands out in both ways, less in each.
+_INSIDE = 1.2  # How much more distinct than others a patch amid folds must be.
 _TRUNCATE = 2.5  # Deviations at which Gaussians end, for speed.
 _BLUR = 0.7  # Texels.
 _USUAL_STRIPES = 0.9
@@ -149,15 +151,16 @@ def find_occluders(
         config: Thresholds.
     """
     patch, stripe = contrast / config.patch, thin / config.stripe
-    distinct = np.maximum(patch, stripe) > config.weak
+    both = np.hypot(patch, stripe)
+    distinct = both > config.weak
     parts, count = ndimage.label(distinct & bare, np.ones((3, 3)))
     if count == 0:
         return np.zeros_like(bare)
     index = np.arange(1, count + 1)
     outside = ndimage.sum_labels(~inner, parts, index) >= config.min_texels / 2
-    sure = (ndimage.maximum(patch, parts, index) > 1) | (
-        (ndimage.maximum(stripe, parts, index) > 1) & outside
-    )
+    sure = ndimage.maximum(patch, parts, index) > np.where(outside, 1.0, _INSIDE)
+    thread = ndimage.maximum(np.maximum(stripe, both / _TOGETHER), parts, index) > 1
+    sure |= thread & outside
     large = ndimage.sum_labels(bare, parts, index) >= config.min_texels
     found = np.isin(parts, index[sure & large])
     followed = found | ((bare | feature) & (distinct | (contrast > config.follow)))

@@ -144,9 +144,7 @@ def _outline_candidates(model: MorphableModel, faces: np.ndarray) -> Edges:
     part = np.asarray(model.face_part)
     usable = near[topology.edges].all(axis=1) & (second >= 0)
     usable &= (part[first] <= 1) & (part[second] <= 1)
-    return Edges(
-        jnp.asarray(topology.edges[usable]), jnp.asarray(topology.edge_faces[usable, :2])
-    )
+    return Edges(jnp.asarray(topology.edges[usable]), jnp.asarray(topology.edge_faces[usable, :2]))
 
 
 def _skin_fields(model: MorphableModel, fields: jax.Array, num_modes: int) -> SkinFields:

@@ -38,7 +38,6 @@ _SETTLED = 16  # Texels that may still change.
 _REACH_SIGMA = 5.0  # Texels over which the colour of accepted skin is averaged.
 _GAP_RADIUS = 4  # Texels; narrower cracks in skin, such as wrinkles, are closed.
 _BRIDGE_RADIUS = 4  # Texels; narrower bridges of skin between strands of hair are cut.
-_GROSS_RADIUS = 5  # Texels; what covers the inner face is at least that large.
 _BORDER = 2  # Texels not believed beside what was rejected.
 
 
@@ -57,9 +56,6 @@ class SkinConfig(NamedTuple):
     # Against the whole face: what a chain of small steps may add up to.
     luminance_total: float = 1.1
     chroma_total: float = 0.40
-    # Inside the trusted area only a gross and large outlier is not the face's own.
-    trusted_luminance: float = 2.0
-    trusted_chroma: float = 0.6
     far_start: float = 0.045  # Metres from the landmarks where trust begins to fade...
     far_end: float = 0.080  # ...and ends: ears, nape and collar are not fitted.
     occluders: OccluderConfig = OccluderConfig()
@@ -194,9 +190,7 @@ def _find_skin(color, seen, zones: FaceFields, config: SkinConfig) -> np.ndarray
     if seeds.sum() < 16:  # A profile or a covered face: nothing to compare with.
         return np.asarray(visible & trusted, np.float32)
     to_usual = _difference(color, np.median(color[seeds], axis=0))
-    gross = seeds & ~_is_near(to_usual, config.trusted_luminance, config.trusted_chroma)
-    foreign = ndimage.binary_opening(gross, _disc(_GROSS_RADIUS))
-    foreign |= _find_foreign(color, visible, seeds, zones, config)
+    foreign = _find_foreign(color, visible, seeds, zones, config)
     rough = _roughness(color, visible)
     limit = max(config.roughness, config.roughness_ratio * float(np.median(rough[seeds])))
     smooth = rough < 0.5 * limit
@@ -222,8 +216,7 @@ def _find_skin(color, seen, zones: FaceFields, config: SkinConfig) -> np.ndarray
 def _find_foreign(color, visible, seeds, zones: FaceFields, config: SkinConfig) -> np.ndarray:
     """(r, r) bool: what is seen on the face but is not of it."""
     feature, bridge, right_rim, left_rim, orbit = (
-        x > 0.5
-        for x in (zones.feature, zones.bridge, zones.right_rim, zones.left_rim, zones.orbit)
+        x > 0.5 for x in (zones.feature, zones.bridge, zones.right_rim, zones.left_rim, zones.orbit)
     )
     contrast, luminance = local_contrast(color, visible, seeds)
     thin = thin_contrast(color, visible, seeds)
@@ -241,9 +234,13 @@ def _find_foreign(color, visible, seeds, zones: FaceFields, config: SkinConfig) 
     above = np.flatnonzero(orbit.any(axis=1))
     if len(above):
         inner[above[-1] :] = True
-    gap = find_gap(color, visible, feature, zones.lips, config.mouth)
-    return glasses | gap | find_occluders(
-        contrast, thin, visible & ~feature, inner, visible & feature, config.occluders
+    gap = find_gap(color, visible, feature, np.asarray(zones.lips), config.mouth)
+    return (
+        glasses
+        | gap
+        | find_occluders(
+            contrast, thin, visible & ~feature, inner, visible & feature, config.occluders
+        )
     )
 
 

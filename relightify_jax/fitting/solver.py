@@ -77,9 +77,9 @@ def minimize(
         The best point and the cost after every trial. A trial with a cost that is not
         finite is rejected, so a finite start gives a finite result.
     """
-    one_view = jax.tree.map(lambda x: jnp.asarray(x)[None], (theta, data, loss))
+    theta, data, loss = jax.tree.map(lambda x: jnp.asarray(x)[None], (theta, data, loss))
     solution = minimize_shared(
-        residual_fn, *one_view, bounds, num_shared=0, num_steps=num_steps, damping=damping
+        residual_fn, theta, data, loss, bounds, num_shared=0, num_steps=num_steps, damping=damping
     )
     return Solution(solution.theta[0], solution.costs)
 

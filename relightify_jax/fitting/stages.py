@@ -105,7 +105,7 @@ def fit_landmarks(
     def solve(geometry, index):
         seen = look(geometry, data)
         moves = index > 0  # The first solve is of the pose alone.
-        free = Geometry(moves, True, moves)
+        free = Geometry(moves, jnp.asarray(True), moves)
         loss = _concatenate_losses(_landmark_losses(geometry, data, weights, num_views))
         return _solve(geometry, free, residual_fn, None, seen, loss, prepared, num_steps)
 
@@ -144,13 +144,12 @@ def _box(start, prepared: PreparedModel) -> tuple[jax.Array, jax.Array]:
     reach = jnp.full_like(geometry.pose, jnp.inf).at[6].set(_MAX_LOG_FOCAL_CHANGE)
     limit = jnp.full_like(geometry.identity, _MAX_IDENTITY)
     prior = prepared.prior
-    low = Geometry(-limit, geometry.pose - reach, prior.expression_low)
-    high = Geometry(limit, geometry.pose + reach, prior.expression_high)
-    if isinstance(start, Parameters):
-        endless = jax.tree.map(lambda x: jnp.full_like(x, jnp.inf), start.appearance)
-        low = Parameters(low, jax.tree.map(jnp.negative, endless))
-        high = Parameters(high, endless)
-    return ravel_pytree(low)[0], ravel_pytree(high)[0]
+    low = ravel_pytree(Geometry(-limit, geometry.pose - reach, prior.expression_low))[0]
+    high = ravel_pytree(Geometry(limit, geometry.pose + reach, prior.expression_high))[0]
+    # Colours, which follow on the geometry, are free.
+    num_colors = ravel_pytree(start)[0].size - low.size
+    endless = jnp.full(num_colors, jnp.inf)
+    return jnp.concatenate([low, -endless]), jnp.concatenate([high, endless])
 
 
 def _landmark_losses(geometry: Geometry, data: LandmarkData, weights: LossWeights, num_views: int):
@@ -209,18 +208,9 @@ def refine(
     num_views, num_colors = images.shape[0], len(_COLOR_ROUNDS)
     blurred = jax.vmap(lambda image: blur_image(image, _BLUR))(images)
 
-    def look(view):
-        geometry, data, image, usable, key = view
-        sight = look_at_head(geometry, prepared, data, image, usable)
-        contour = search_contour(
-            sight, geometry, prepared, data, image, usable, rng.stream(key, "contour"),
-            weights.contour_deviation, num_points=num_contour,
-        )  # fmt: skip
-        pixels = draw_pixels(
-            sight, geometry, prepared, data, image, rng.stream(key, "pixels"),
-            weights.photometric_deviation, num_pixels=num_pixels,
-        )  # fmt: skip
-        return PhotoData(data, contour, pixels)
+    look = functools.partial(
+        _look, prepared=prepared, weights=weights, num_pixels=num_pixels, num_contour=num_contour
+    )
 
     def look_all(geometry, index):
         keys = jax.random.split(rng.stream(key, "round", index), num_views)
@@ -244,8 +234,9 @@ def refine(
         is_last = index == num_colors + num_rounds
         return lax.cond(is_last, lambda x: x, solve, parameters), evidence, start
 
-    blank = jax.vmap(lambda _: looks.initial_appearance(num_modes=_num_modes(prepared)))(data.center)
-    first = Parameters(geometry, blank)
+    usual = looks.initial_appearance(num_modes=_num_modes(prepared))
+    repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_views, *x.shape)), usual)
+    first = Parameters(geometry, repeated)
     unseen = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(look_all, geometry, jnp.int32(0))
     )
@@ -260,6 +251,21 @@ def refine(
     accepted = (after <= before + weights.max_landmark_loss) & (num_rounds > 0)
     parameters, evidence = _where(accepted, (parameters, evidence), start)
     return Refined(parameters, evidence, accepted, *jax.vmap(_measure)(parameters, evidence))
+
+
+def _look(view, *, prepared, weights: LossWeights, num_pixels: int, num_contour: int) -> PhotoData:
+    """What one photograph says of the head in its present pose."""
+    geometry, data, image, usable, key = view
+    sight = look_at_head(geometry, prepared, data, image, usable)
+    contour = search_contour(
+        sight, geometry, prepared, data, image, usable, rng.stream(key, "contour"),
+        weights.contour_deviation, num_points=num_contour,
+    )  # fmt: skip
+    pixels = draw_pixels(
+        sight, geometry, prepared, data, image, rng.stream(key, "pixels"),
+        weights.photometric_deviation, num_pixels=num_pixels,
+    )  # fmt: skip
+    return PhotoData(data, contour, pixels)
 
 
 def _where(condition, true, false):
@@ -298,7 +304,8 @@ def _solve_photo(
             (priors.shape[-1], 1.0, jnp.inf),
         ]
     )
-    free = Parameters(Geometry(moves, moves, moves), Appearance(True, True, True))
+    always = jnp.asarray(True)
+    free = Parameters(Geometry(moves, moves, moves), Appearance(always, always, always))
     return _solve(
         parameters, free, objectives.joint_residuals, objectives.joint_jacobian,
         evidence, loss, prepared, num_steps,

@@ -85,7 +85,12 @@ def tiny_model() -> MorphableModel:
 @pytest.fixture(scope="session")
 def tiny_config() -> FitConfig:
     return FitConfig(
-        num_albedo_modes=0, num_identity=6, num_expression=4, crop_size=128, num_pixels=600, photometric_steps=4
+        num_albedo_modes=0,
+        num_identity=6,
+        num_expression=4,
+        crop_size=128,
+        num_pixels=600,
+        photometric_steps=4,
     )
 
 

@@ -32,9 +32,7 @@ def test_the_outline_of_a_sphere_is_the_circle_of_its_tangents(eye):
     points, faces = sphere()
     topology = build_topology(faces)
     inner = topology.edge_faces[:, 1] >= 0
-    edges = Edges(
-        jnp.asarray(topology.edges[inner]), jnp.asarray(topology.edge_faces[inner, :2])
-    )
+    edges = Edges(jnp.asarray(topology.edges[inner]), jnp.asarray(topology.edge_faces[inner, :2]))
     on, front = find_outline(jnp.asarray(points), jnp.array(eye), edges, jnp.asarray(faces))
     on = np.asarray(on)
     assert 20 < on.sum() < 100

@@ -12,9 +12,9 @@ from jax.flatten_util import ravel_pytree
 from relightify_jax.core.errors import InputError
 from relightify_jax.fitting import objectives
 from relightify_jax.fitting.appearance import initial_appearance
+from relightify_jax.fitting.contour import search_contour
 from relightify_jax.fitting.crop import crop_around, cut_image
 from relightify_jax.fitting.evidence import draw_pixels, look_at_head
-from relightify_jax.fitting.contour import search_contour
 from relightify_jax.fitting.fit import fit_batch, fit_image, fit_landmarks_batch, fit_photos
 from relightify_jax.fitting.objectives import Parameters, PhotoData
 from relightify_jax.fitting.pose import axis_angle_from_matrix, initial_pose

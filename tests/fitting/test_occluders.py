@@ -85,6 +85,25 @@ def test_glasses_are_found_on_a_half_hidden_face(zones):
     assert glasses(color, zones, COLUMNS > 112).any()
 
 
+def test_lashes_and_wrinkles_behind_a_lens_are_kept(zones):
+    lash = (np.abs(ROWS - 78) < 2) & (np.abs(COLUMNS - 98) < 16)
+    framed = np.where(rings(4.0)[..., None], np.log(0.02), face())
+    found = glasses(np.where(lash[..., None], framed - 0.6, framed), zones)
+    inner = np.hypot(COLUMNS - 98, ROWS - 84) < 10
+    assert not found[inner & lash].any()
+    assert found[rings(4.0)].mean() > 0.97
+
+
+def test_a_spotted_rim_over_brows_is_found_whole(zones):
+    brows = (np.abs(ROWS - 62) < 6) & (np.abs(np.abs(COLUMNS - 127.5) - 29.5) < 18)
+    spots = (ROWS // 3 + COLUMNS // 3) % 3 == 0
+    frame = rings(8.0)
+    color = np.where(brows[..., None], face() - 1.0, face())
+    color = np.where(frame[..., None], np.log([0.06, 0.03, 0.01]) + 1.2 * spots[..., None], color)
+    brown = zones._replace(feature=zones.feature | brows)
+    assert glasses(color, brown)[frame & zones.orbit].mean() > 0.95
+
+
 def test_stripes_stand_out_and_edges_and_slopes_do_not():
     seeds = COLUMNS < 60
     stripe = np.abs(COLUMNS - 128) < 2
@@ -132,6 +151,23 @@ def test_faint_edges_of_a_strand_go_with_it():
     faint = np.where(edge, 1.2, 0.0)
     assert not occluders(contrast=faint).any()
     assert occluders(np.where(strand, 3.0, 0.0), faint)[edge].all()
+
+
+def test_a_strand_is_followed_over_the_folds_but_not_far_along_a_brow():
+    inner = ROWS > 100
+    strand = (np.abs(COLUMNS - 100) < 2) & (ROWS < 118)
+    thin = np.where(strand, np.where(ROWS < 90, 3.0, 1.4), 0.0)
+    assert occluders(thin, inner=inner)[strand].mean() > 0.95
+    brow = (np.abs(ROWS - 60) < 4) & (COLUMNS > 102)
+    found = occluders(np.where(brow, 3.0, thin), feature=brow)
+    assert not found[brow & (COLUMNS > 120)].any()
+
+
+def test_what_stands_out_a_little_in_two_ways_is_found():
+    strand = (np.abs(COLUMNS - 100) < 2) & (ROWS < 100)
+    stripe, patch = np.where(strand, 1.7, 0.0), np.where(strand, 2.9, 0.0)
+    assert not occluders(stripe).any() and not occluders(contrast=patch).any()
+    assert occluders(stripe, patch)[strand].all()
 
 
 def test_specks_are_no_occluders():

@@ -19,7 +19,14 @@ def fields():
     brow = (np.abs(ROWS - 46) < 3) & (np.abs(COLUMNS - 64) < 16)
     zeros = jnp.zeros((SIZE, SIZE))
     return FaceFields(
-        jnp.asarray(trusted, jnp.float32), jnp.asarray(brow, jnp.float32), *[zeros] * 5
+        jnp.asarray(trusted, jnp.float32),
+        jnp.asarray(brow, jnp.float32),
+        distance=zeros,
+        lips=zeros + 1.0,
+        bridge=zeros,
+        right_rim=zeros,
+        left_rim=zeros,
+        orbit=zeros,
     )
 
 
@@ -99,6 +106,17 @@ def test_a_patch_of_skin_colour_beyond_hair_is_not_reached(fields):
     assert not mask[:14].any()
 
 
+def test_teeth_over_the_lips_lose_their_confidence(fields):
+    lips = jnp.asarray(np.abs(ROWS - 80) * 1e-3, jnp.float32)
+    gap = (np.abs(ROWS - 80) < 3) & (np.abs(COLUMNS - 64) < 12)
+    teeth = (np.abs(ROWS - 78) < 3) & (np.abs(COLUMNS - 64) < 6)
+    seen = observe(np.full(3, 0.6), teeth)
+    seen = seen._replace(confidence=seen.confidence * ~gap[..., None])
+    mask = kept(seen, fields._replace(lips=lips))
+    assert not mask[teeth].any()
+    assert mask[:70].mean() > 0.97 and mask[90:].mean() > 0.97
+
+
 def test_confidence_is_never_raised_and_fades_far_from_the_face(fields):
     far = fields._replace(distance=jnp.asarray(ROWS * 1e-3, jnp.float32))
     before = observe()
@@ -121,6 +139,8 @@ def test_fields_of_the_embedded_model_are_where_the_face_is(embedded_model):
     assert not trusted[:4].any() and not trusted[:, :6].any() and not trusted[-12:].any()
     assert 0.02 < feature.mean() < 0.2
     assert np.asarray(fields.distance)[32, 32] < 0.01
+    inner = np.asarray(fields.lips) < 0.003
+    assert 0 < inner.mean() < 0.03 and feature[inner].mean() > 0.9
     # The strips in which glasses are looked for lie where their names say.
     middle = {}
     for name in ("bridge", "right_rim", "left_rim", "orbit"):

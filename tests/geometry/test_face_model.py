@@ -233,6 +233,21 @@ def test_jaw_open_opens_the_mouth(embedded_model):
     np.testing.assert_allclose(opened[FOREHEAD], rest[FOREHEAD], atol=1e-3)
 
 
+def test_the_upper_teeth_are_where_a_smile_shows_them(embedded_model):
+    """Their edge lies below the upper lip's and close behind it; an open jaw leaves them."""
+    model = embedded_model
+    tile = np.asarray(model.uv)[part_faces(model, "mouth", "uv_faces")].mean(1)
+    # The first of the 3 x 3 cells of the tile.
+    teeth = np.unique(part_faces(model, "mouth")[(tile < 1 / 3).all(axis=1)])
+    lip = np.asarray(landmarks(model, model.mean))[UPPER_LIP]
+    places = np.asarray(model.mean)[teeth]
+    incisors = places[np.abs(places[:, 0]) < 0.006]
+    assert incisors[:, 1].min() < lip[1] - 0.001
+    assert lip[2] - 0.008 < incisors[:, 2].max() < lip[2] - 0.002
+    opened = np.asarray(pose(model, jawOpen=1.0))[teeth]
+    assert np.linalg.norm(opened - places, axis=1).max() < 0.002
+
+
 def test_eye_blink_closes_one_eye_and_leaves_the_eyeball(embedded_model):
     model = embedded_model
     rest = np.asarray(landmarks(model, model.mean))
