@@ -56,7 +56,8 @@ NOTES = (
     "and closest points with scale; rigid: without scale; neutral: at rest. Regions: mean of "
     "surface.",
     "landmark px: of a photo of 256 pixels with a face 150 high. uv: texels of 256 between what "
-    "truth and fit show at a pixel of the narrow face; whole: median with ears and neck. Every entry is the mean over n photographs.",
+    "truth and fit show at a pixel of the narrow face; whole: median with ears and neck. Every "
+    "entry is the mean over n photographs.",
 )
 
 

@@ -48,7 +48,7 @@ class FitConfig(NamedTuple):
     contour_deviation: float = 1.5  # Crop pixels.
     contour_cutoff: float = 4.0  # Deviations; where hair covers it, it is elsewhere.
     # Non-rigid displacement of what the modes leave over; 0 metres turns it off.
-    residual_deviation: float = 1.2e-3
+    residual_deviation: float = 1.0e-3
     # Metres, of a landmark of eyes, brows, lips and nostrils; of others. What the landmarks
     # themselves scatter about the fit is added.
     residual_noise: float = 0.4e-3

@@ -221,7 +221,7 @@ def _closed_form_start(
     pose[6] = np.log(focal)
     center = to_crop(crop, np.array([shape[1], shape[0]]) / 2)
     own = np.zeros(len(spread)) if deviation is None else np.asarray(deviation) * crop.scale
-    # The displacement measures the common error of the landmarks by itself.
+    # The common error of all landmarks is in the settings.
     unusual = np.sqrt(np.maximum(own**2 - np.median(own) ** 2, 0.0))
     fine = np.full(len(spread), config.residual_noise_elsewhere)
     fine[list(face_regions.DETAIL)] = config.residual_noise
@@ -229,7 +229,7 @@ def _closed_form_start(
     data = LandmarkData(
         model=prepared.landmarks,
         pixels=jnp.asarray(in_crop, jnp.float32),
-        deviation=jnp.asarray(np.hypot(metric * scale, own), jnp.float32),
+        deviation=jnp.asarray(np.hypot(metric * scale, unusual), jnp.float32),
         fine_deviation=jnp.asarray(np.hypot(fine * scale, unusual), jnp.float32),
         center=jnp.asarray(center, jnp.float32),
         anchor=jnp.asarray(weights @ mean / weights.sum(), jnp.float32),

@@ -215,8 +215,9 @@ def _find_skin(color, seen, zones: FaceFields, config: SkinConfig) -> np.ndarray
 
 def _find_foreign(color, visible, seeds, zones: FaceFields, config: SkinConfig) -> np.ndarray:
     """(r, r) bool: what is seen on the face but is not of it."""
+    names = ("feature", "bridge", "right_rim", "left_rim", "orbit")
     feature, bridge, right_rim, left_rim, orbit = (
-        x > 0.5 for x in (zones.feature, zones.bridge, zones.right_rim, zones.left_rim, zones.orbit)
+        np.asarray(getattr(zones, name)) > 0.5 for name in names
     )
     contrast, luminance = local_contrast(color, visible, seeds)
     thin = thin_contrast(color, visible, seeds)

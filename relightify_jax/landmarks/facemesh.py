@@ -68,7 +68,9 @@ def _to_picture(square: Squares, fractions: jax.Array) -> jax.Array:
     x, y = ((fractions - 0.5) * square.side)[..., 0], ((fractions - 0.5) * square.side)[..., 1]
     x = jnp.where(square.mirrored, -x, x)
     cosine, sine = jnp.cos(square.angle), jnp.sin(square.angle)
-    return jnp.asarray(square.center) + jnp.stack([cosine * x - sine * y, sine * x + cosine * y], axis=-1)
+    return jnp.asarray(square.center) + jnp.stack(
+        [cosine * x - sine * y, sine * x + cosine * y], axis=-1
+    )
 
 
 def _sample_square(picture: jax.Array, square: Squares) -> jax.Array:

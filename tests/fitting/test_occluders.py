@@ -86,7 +86,7 @@ def test_glasses_are_found_on_a_half_hidden_face(zones):
 
 
 def test_lashes_and_wrinkles_behind_a_lens_are_kept(zones):
-    lash = (np.abs(ROWS - 78) < 2) & (np.abs(COLUMNS - 98) < 16)
+    lash = (np.abs(ROWS - 78) < 2) & (np.abs(COLUMNS - 98) < 22)
     framed = np.where(rings(4.0)[..., None], np.log(0.02), face())
     found = glasses(np.where(lash[..., None], framed - 0.6, framed), zones)
     inner = np.hypot(COLUMNS - 98, ROWS - 84) < 10
@@ -95,13 +95,13 @@ def test_lashes_and_wrinkles_behind_a_lens_are_kept(zones):
 
 
 def test_a_spotted_rim_over_brows_is_found_whole(zones):
-    brows = (np.abs(ROWS - 62) < 6) & (np.abs(np.abs(COLUMNS - 127.5) - 29.5) < 18)
+    brows = (np.abs(ROWS - 62) < 11) & (np.abs(np.abs(COLUMNS - 127.5) - 29.5) < 18)
     spots = (ROWS // 3 + COLUMNS // 3) % 3 == 0
     frame = rings(8.0)
     color = np.where(brows[..., None], face() - 1.0, face())
     color = np.where(frame[..., None], np.log([0.06, 0.03, 0.01]) + 1.2 * spots[..., None], color)
     brown = zones._replace(feature=zones.feature | brows)
-    assert glasses(color, brown)[frame & zones.orbit].mean() > 0.95
+    assert glasses(color, brown)[frame & zones.orbit].mean() > 0.9
 
 
 def test_stripes_stand_out_and_edges_and_slopes_do_not():
