@@ -103,11 +103,11 @@ print(json.dumps(said))
 
 # Name of a case: flags, and words of the sentence that the user must read.
 BAD_INPUT = {
-    "missing photo": ({"image": "missing.png"}, "does not exist"),
-    "truncated photo": ({"image": "truncated.png"}, "damaged"),
-    "no image": ({"image": "text.jpg"}, "not an image"),
-    "no face": ({"image": "no_face.png"}, "No face"),
-    "small face": ({"image": "small_face.png"}, "at least 64"),
+    "missing photo": ({"image": ["missing.png"]}, "does not exist"),
+    "truncated photo": ({"image": ["truncated.png"]}, "damaged"),
+    "no image": ({"image": ["text.jpg"]}, "not an image"),
+    "no face": ({"image": ["no_face.png"]}, "No face"),
+    "small face": ({"image": ["small_face.png"]}, "at least 64"),
     "face number": ({"face": 3}, "no face number 3"),
     "face model": ({"face_model": "nowhere.npz"}, "nowhere.npz"),
     "foreign face model": ({"face_model": "foreign.npz"}, "lacks"),
@@ -133,7 +133,7 @@ def sentences(tmp_path_factory):
     out = folder / "out"
     out.mkdir()
     (out / "head.glb").write_bytes(b"earlier")
-    usual = {"image": "good.png", "out": "out", "demo": False}
+    usual = {"image": ["good.png"], "out": "out", "demo": False}
     cases = {name: usual | values for name, (values, _) in BAD_INPUT.items()}
     command = [sys.executable, "-c", DRIVER, json.dumps(cases)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
