@@ -202,12 +202,7 @@ def triangle_normals(corners: jax.Array) -> jax.Array:
 def geometric_residuals(geometry: Geometry, data: PhotoData) -> jax.Array:
     """Landmarks (2 L), priors (k + e + c + 1), outline (C)."""
     return jnp.concatenate(
-        [
-            landmark_residuals(geometry, data.landmarks),
-            identity_prior_residuals(geometry),
-            view_prior_residuals(geometry, data.landmarks),
-            contour_residuals(geometry, data),
-        ]
+        [landmark_stage_residuals(geometry, data.landmarks), contour_residuals(geometry, data)]
     )
 
 
@@ -218,6 +213,46 @@ def joint_residuals(parameters: Parameters, data: PhotoData) -> jax.Array:
             geometric_residuals(parameters.geometry, data),
             photometric_residuals(parameters, data),
             looks.appearance_residuals(parameters.appearance),
+        ]
+    )
+
+
+def landmark_jacobian(geometry: Geometry, data: LandmarkData) -> tuple[jax.Array, jax.Array]:
+    """`landmark_stage_residuals` (M,) and their derivatives (P, M).
+
+    Landmarks are linear in the coefficients: three tangents serve all of them.
+    """
+    points = evaluate_shape(data.model, geometry)
+
+    def errors(points, pose):
+        camera = camera_from_pose(pose, data.center, data.anchor)
+        return (project(camera, points)[0] - data.pixels) / data.deviation[:, None]
+
+    _, push = jax.linearize(lambda x: errors(x, geometry.pose), points)
+    by_point = jax.vmap(lambda unit: push(jnp.broadcast_to(unit, points.shape)))(jnp.eye(3))
+    by_identity, by_expression = (
+        einsum("jnc,knj->knc", by_point, modes)
+        for modes in (data.model.identity, data.model.expression)
+    )
+    by_pose = _jacobian(lambda x: errors(points, x), geometry.pose)
+    seen = jnp.concatenate([by_identity, by_pose, by_expression]).reshape(-1, 2 * len(points))
+
+    def prior_residuals(geometry):
+        return jnp.concatenate(
+            [identity_prior_residuals(geometry), view_prior_residuals(geometry, data)]
+        )
+
+    prior = _jacobian(prior_residuals, geometry)
+    return landmark_stage_residuals(geometry, data), jnp.concatenate([seen, prior], axis=1)
+
+
+def landmark_stage_residuals(geometry: Geometry, data: LandmarkData) -> jax.Array:
+    """Landmarks (2 L), priors (k + e + c + 1)."""
+    return jnp.concatenate(
+        [
+            landmark_residuals(geometry, data),
+            identity_prior_residuals(geometry),
+            view_prior_residuals(geometry, data),
         ]
     )
 
@@ -245,7 +280,9 @@ def joint_jacobian(parameters: Parameters, data: PhotoData) -> tuple[jax.Array, 
     blocks = [by_identity, by_pose, by_expression, by_color]
     photometric = jnp.concatenate([block.reshape(-1, 3 * count) for block in blocks])
 
-    geometric = _jacobian(lambda geometry: geometric_residuals(geometry, data), geometry)
+    _, by_landmarks = landmark_jacobian(geometry, data.landmarks)
+    by_contour = _jacobian(lambda geometry: contour_residuals(geometry, data), geometry)
+    geometric = jnp.concatenate([by_landmarks, by_contour], axis=1)
     prior = _jacobian(looks.appearance_residuals, appearance)
     jacobian = jnp.concatenate(
         [

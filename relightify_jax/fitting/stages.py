@@ -93,21 +93,15 @@ def fit_landmarks(
     num_views = data.pixels.shape[0]
     look = jax.vmap(lambda g, d: slide_landmarks(g, d, prepared))
 
-    def residual_fn(geometry, data):
-        return jnp.concatenate(
-            [
-                objectives.landmark_residuals(geometry, data),
-                objectives.identity_prior_residuals(geometry),
-                objectives.view_prior_residuals(geometry, data),
-            ]
-        )
-
     def solve(geometry, index):
         seen = look(geometry, data)
         moves = index > 0  # The first solve is of the pose alone.
         free = Geometry(moves, jnp.asarray(True), moves)
         loss = _concatenate_losses(_landmark_losses(geometry, data, weights, num_views))
-        return _solve(geometry, free, residual_fn, None, seen, loss, prepared, num_steps)
+        return _solve(
+            geometry, free, objectives.landmark_stage_residuals, objectives.landmark_jacobian,
+            seen, loss, prepared, num_steps,
+        )  # fmt: skip
 
     geometry, costs = lax.scan(solve, geometry, jnp.arange(1 + num_solves))
     return geometry, look(geometry, data), costs[-1]
@@ -120,10 +114,6 @@ def _solve(start, free, residual_fn, jacobian_fn, data, loss, prepared, num_step
     theta = jax.vmap(lambda tree: ravel_pytree(tree)[0])(start)
     lower, upper = jax.vmap(lambda tree: _box(tree, prepared))(start)
     is_free = ravel_pytree(jax.tree.map(lambda x, flag: jnp.full(x.shape, flag), one_view, free))[0]
-    if jacobian_fn is None:
-        flat_jacobian = None
-    else:
-        flat_jacobian = lambda theta, data: jacobian_fn(unravel(theta), data)  # noqa: E731
     solution = solver.minimize_shared(
         lambda theta, data: residual_fn(unravel(theta), data),
         theta,
@@ -132,7 +122,7 @@ def _solve(start, free, residual_fn, jacobian_fn, data, loss, prepared, num_step
         solver.Bounds(lower, upper, is_free),
         num_shared=prepared.shape.identity.shape[0],
         num_steps=num_steps,
-        jacobian_fn=flat_jacobian,
+        jacobian_fn=lambda theta, data: jacobian_fn(unravel(theta), data),
     )
     return jax.vmap(unravel)(solution.theta), solution.costs
 
