@@ -106,8 +106,9 @@ def _complaints(numbers: dict[str, Any]) -> list[str]:
     notes = []
     if not numbers["model_reprojection_median"] < POOR_REPROJECTION:
         notes.append(
-            f"The head model misses the landmarks by {numbers['reprojection_median']:.1%} of the "
-            "eye distance; the shape is uncertain, try a sharper or less covered face."
+            "The head model misses the landmarks by "
+            f"{numbers['model_reprojection_median']:.1%} of the eye distance; the shape is "
+            "uncertain, try a sharper or less covered face."
         )
     if not numbers["photometric_residual"] < POOR_PHOTOMETRIC:
         notes.append(

@@ -158,10 +158,11 @@ def fit_landmarks_batch(
         The geometry (B, ...), what it was fitted to, in the crops around the landmarks,
         and the costs (B, steps + 1) of the last solve, which never rise.
     """
-    starts = [
-        _closed_form_start(prepared, check_landmarks(points), None, shape, config)
-        for points, shape in zip(landmark_points, shapes, strict=True)
-    ]
+    starts = []
+    for points, shape in zip(landmark_points, shapes, strict=True):
+        pixels = check_landmarks(points)
+        crop = crop_around(pixels, config.crop_margin, config.crop_size)
+        starts.append(_closed_form_start(prepared, pixels, crop, None, shape, config))
     geometry, data = jax.tree.map(lambda *x: jnp.stack(x), *starts)
     one_view = jax.tree.map(lambda x: x[:, None], (geometry, data))
     geometry, data, costs = _fit_all_landmarks(
@@ -197,7 +198,7 @@ def _start_views(photos, points, deviations, prepared, config) -> tuple[View, li
             raise InputError(f"The photo must be (H, W, 3) linear RGB, got shape {photo.shape}.")
         pixels = check_landmarks(landmarks)
         crop = crop_around(pixels, config.crop_margin, config.crop_size)
-        start = _closed_form_start(prepared, pixels, deviation, photo.shape, config)
+        start = _closed_form_start(prepared, pixels, crop, deviation, photo.shape, config)
         image, usable = (jnp.asarray(x) for x in cut_image(photo, crop))
         views.append(View(*start, image, usable))
         crops.append(crop)
@@ -205,10 +206,9 @@ def _start_views(photos, points, deviations, prepared, config) -> tuple[View, li
 
 
 def _closed_form_start(
-    prepared: PreparedModel, pixels, deviation, shape, config: FitConfig
+    prepared: PreparedModel, pixels, crop: Crop, deviation, shape, config: FitConfig
 ) -> tuple[Geometry, LandmarkData]:
     """The mean head in its weak-perspective pose, and the landmarks in their crop."""
-    crop = crop_around(pixels, config.crop_margin, config.crop_size)
     spread = config.landmark_spread_gain * np.asarray(prepared.landmark_spread)
     metric = np.hypot(config.landmark_noise, spread)
     mean = np.asarray(prepared.landmarks.mean)

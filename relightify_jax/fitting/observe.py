@@ -24,6 +24,7 @@ def observe_face(
     model: MorphableModel,
     atlas: UVAtlas,
     *,
+    shading: jax.Array | None = None,
     fields: FaceFields | None = None,
     unwrap_config: UnwrapConfig = UnwrapConfig(),  # noqa: B008  (immutable)
     skin_config: SkinConfig = SkinConfig(),  # noqa: B008  (immutable)
@@ -35,6 +36,7 @@ def observe_face(
         fit: Of that photograph, with `model`.
         model: The morphable model.
         atlas: Of the part "face".
+        shading: `fitted_shading(fit, model, atlas)`, if it is there already.
         fields: `face_fields(model, atlas)`, to save it for many photographs.
         unwrap_config: Geometry of seeing.
         skin_config: Thresholds of skin.
@@ -48,7 +50,7 @@ def observe_face(
         face_part=model.face_part,
         config=unwrap_config,
     )
-    shading = fitted_shading(fit, model, atlas)
+    shading = fitted_shading(fit, model, atlas) if shading is None else shading
     fields = face_fields(model, atlas) if fields is None else fields
     return keep_skin(seen, shading, fields, skin_config, unwrap_config.threshold)
 
@@ -74,13 +76,12 @@ def observe_photos(
         atlas: Of the part "face".
     """
     fields = face_fields(model, atlas)
+    shadings = [fitted_shading(fit, model, atlas) for fit in fits]
     observations = [
-        observe_face(photo, fit, model, atlas, fields=fields)
-        for photo, fit in zip(linear_photos, fits, strict=True)
+        observe_face(photo, fit, model, atlas, shading=shading, fields=fields)
+        for photo, fit, shading in zip(linear_photos, fits, shadings, strict=True)
     ]
-    return fuse_observations(
-        observations, shadings=[fitted_shading(fit, model, atlas) for fit in fits]
-    )
+    return fuse_observations(observations, shadings=shadings)
 
 
 def coverage(observation: Observation, atlas: UVAtlas) -> float:

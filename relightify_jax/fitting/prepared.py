@@ -14,7 +14,7 @@ from relightify_jax.fitting.config import FitConfig
 from relightify_jax.fitting.objectives import ShapeModel, ShapePrior
 from relightify_jax.fitting.skin_statistics import skin_at_vertices
 from relightify_jax.geometry.mesh import vertex_normals
-from relightify_jax.geometry.morphable_model import BLEND_SHAPE_DEVIATION, MorphableModel
+from relightify_jax.geometry.morphable_model import BLEND_SHAPE_DEVIATION, MorphableModel, landmarks
 from relightify_jax.geometry.topology import build_topology
 
 WELL_LOCALISED = 0.0045  # Metres of spread below which a landmark is a good judge.
@@ -72,11 +72,11 @@ def prepare_model(model: MorphableModel, config: FitConfig) -> PreparedModel:
         model.landmark_vertices, model.landmark_bary,
     )  # fmt: skip
     fields, *rest, reference, landmark_reference = arrays
-    landmarks, normals, plain_skin, detail, comparable = rest
+    at_landmarks, normals, plain_skin, detail, comparable = rest
     return PreparedModel(
         shape=ShapeModel(model.mean, identity, expression, model.faces),
         prior=_expression_prior(model, names, config),
-        landmarks=landmarks,
+        landmarks=at_landmarks,
         landmark_normals=normals,
         landmark_spread=model.landmark_spread,
         skin=_skin_fields(model, fields, config.num_albedo_modes),
@@ -135,10 +135,8 @@ def _expression_prior(
 
 def _outline_candidates(model: MorphableModel, faces: np.ndarray) -> Edges:
     """Edges of the face, near its landmarks and away from eyes and mouth."""
-    mean = np.asarray(model.mean)
-    corners = mean[np.asarray(model.landmark_vertices)]
-    landmarks = jnp.asarray(np.sum(corners * np.asarray(model.landmark_bary)[..., None], axis=1))
-    near = np.asarray(face_regions.distance_to(model.mean, landmarks)) < _OUTLINE_REACH
+    places = landmarks(model, model.mean)
+    near = np.asarray(face_regions.distance_to(model.mean, places)) < _OUTLINE_REACH
     topology = build_topology(faces)
     first, second = topology.edge_faces[:, 0], topology.edge_faces[:, 1]
     part = np.asarray(model.face_part)

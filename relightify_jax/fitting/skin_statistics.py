@@ -14,7 +14,8 @@ import numpy as np
 from scipy import ndimage
 
 from relightify_jax.core.files import read_npz
-from relightify_jax.geometry.morphable_model import PARTS, MorphableModel
+from relightify_jax.geometry.canonical import face_vertex_uv
+from relightify_jax.geometry.morphable_model import MorphableModel
 from relightify_jax.rendering.texture import sample_texture
 
 
@@ -46,12 +47,9 @@ def skin_at_vertices(model: MorphableModel) -> tuple[jax.Array, jax.Array]:
     mean, modes = load_skin_maps()
     num_modes = modes.shape[2]
     maps = np.concatenate([mean[..., None, :], modes], axis=2).reshape(*mean.shape[:2], -1)
-    on_face = np.asarray(model.face_part) == PARTS.index("face")
-    faces, uv_faces = (np.asarray(x)[on_face] for x in (model.faces, model.uv_faces))
-    uv = np.full((model.mean.shape[0], 2), np.nan, np.float32)
-    uv[faces] = np.asarray(model.uv)[uv_faces]
+    uv = face_vertex_uv(model)
     is_face = np.isfinite(uv[:, 0])
-    values = sample_texture(jnp.asarray(maps), jnp.asarray(uv[is_face]))
+    values = sample_texture(jnp.asarray(maps), jnp.asarray(uv[is_face], jnp.float32))
     values = values.reshape(-1, 1 + num_modes, 3)
     result = jnp.zeros((model.mean.shape[0], 1 + num_modes, 3))
     result = result.at[:, 0].set(jnp.median(values[:, 0], axis=0))

@@ -31,7 +31,8 @@ _MAX_IDENTITY = 4.0  # Deviations; a box, far beyond any face.
 _MAX_LOG_FOCAL_CHANGE = 1.5  # In one solve.
 # The first rounds fit colours only: from nearly quadratic to robust, for a poor start is
 # no outlier.
-_COLOR_ROUNDS = (4.0, 1.0)  # Factors of the robust cutoff.
+_COLOR_ROUNDS = 2
+_FIRST_CUTOFF = 4.0  # Factor of the robust cutoff in the first of them.
 _BLUR = 2.0  # Crop pixels, in the first half of the rounds.
 _FEW_CONTOUR = 60.0  # Points of the outline below which it weighs less as a whole.
 
@@ -195,7 +196,7 @@ def refine(
         num_steps: Trials of one round.
         num_rounds: Of all geometry.
     """
-    num_views, num_colors = images.shape[0], len(_COLOR_ROUNDS)
+    num_views, num_colors = images.shape[0], _COLOR_ROUNDS
     blurred = jax.vmap(lambda image: blur_image(image, _BLUR))(images)
 
     look = functools.partial(
@@ -218,7 +219,7 @@ def refine(
         start = _where(index == num_colors, (parameters, evidence), start)
         solve = functools.partial(
             _solve_photo, evidence=evidence, prepared=prepared, moves=index >= num_colors,
-            weights=weights, relaxed=jnp.where(index == 0, _COLOR_ROUNDS[0], 1.0),
+            weights=weights, relaxed=jnp.where(index == 0, _FIRST_CUTOFF, 1.0),
             num_steps=num_steps,
         )  # fmt: skip
         is_last = index == num_colors + num_rounds

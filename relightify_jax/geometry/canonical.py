@@ -8,12 +8,18 @@ from relightify_jax.geometry.uv_atlas import build_uv_atlas
 _LOOKUP_SIZE = 1024  # Texels per side of the lookup: 0.2 mm on a face.
 
 
-def landmark_uv(model: MorphableModel) -> np.ndarray:
-    """Positions (468, 2) of the FaceMesh landmarks in the canonical UV layout, v down."""
+def face_vertex_uv(model: MorphableModel) -> np.ndarray:
+    """Canonical texture coordinates (V, 2) of the vertices, v down; NaN off the face part."""
     on_face = np.asarray(model.face_part) == PARTS.index("face")
     uv_of_vertex = np.full((model.mean.shape[0], 2), np.nan)
     faces = np.asarray(model.faces)[on_face]
     uv_of_vertex[faces] = np.asarray(model.uv)[np.asarray(model.uv_faces)[on_face]]
+    return uv_of_vertex
+
+
+def landmark_uv(model: MorphableModel) -> np.ndarray:
+    """Positions (468, 2) of the FaceMesh landmarks in the canonical UV layout, v down."""
+    uv_of_vertex = face_vertex_uv(model)
     # A landmark on the rim of the face part may touch vertices without a canonical UV.
     corners = uv_of_vertex[np.asarray(model.landmark_vertices)]
     weights = np.where(np.isnan(corners[..., 0]), 0.0, np.asarray(model.landmark_bary))
