@@ -12,8 +12,8 @@ from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.uv_atlas import sample_atlas
 from relightify_jax.rendering.shading import SKIN_SCATTER, shade
 from relightify_jax.skin import hair, pigment, population, relief
-from relightify_jax.skin.noise import band_noise, blur_map, warp_map
-from relightify_jax.skin.regions import MILLIMETRES_PER_UV, Regions
+from relightify_jax.skin.noise import MILLIMETRES_PER_UV, band_noise, blur_map, warp_map
+from relightify_jax.skin.regions import Regions
 
 _MAX_COEFFICIENT = 2.2  # Identity coefficients are ~N(0, 1); beyond this heads look odd.
 
@@ -52,7 +52,7 @@ def _vary_regions(key: jax.Array, stack: jax.Array) -> Regions:
     """Moves features by a millimetre or two, smoothly: landmarks and fits are not exact."""
     size = stack.shape[0]
     texel = MILLIMETRES_PER_UV / size
-    band = (30.0 / texel, 120.0 / texel)
+    band = (30.0, 120.0)
     offset = 0.9 / texel * band_noise(key, size, (band, band))
     return regions_from_stack(warp_map(stack, offset))
 

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from relightify_jax.core import rng
-from relightify_jax.skin.noise import band_noise, smooth_step, warp_map
+from relightify_jax.skin.noise import MILLIMETRES_PER_UV, band_noise, smooth_step, warp_map
 from relightify_jax.skin.pigment import SkinFields
 from relightify_jax.skin.population import Person
-from relightify_jax.skin.regions import MILLIMETRES_PER_UV, Regions
+from relightify_jax.skin.regions import Regions
 
 
 class HairFields(NamedTuple):
@@ -27,7 +27,7 @@ class HairFields(NamedTuple):
 def sample_hair_fields(key: jax.Array, regions: Regions, size: int) -> HairFields:
     """Draws hair noise; streaks follow the growth of the brows and the hang of the hair."""
     texel = MILLIMETRES_PER_UV / size
-    bands = ((1.5 / texel, 9.0 / texel),) * 3
+    bands = ((1.5, 9.0),) * 3
     noise = band_noise(key, size, bands)
     # Averaging noise along the growth direction leaves streaks. Brow hairs stand up at
     # the inner end and lie along the brow at the outer one.

@@ -1,13 +1,20 @@
 """Random fields on a square map: band-limited noise, Gaussian blur, round spots, warps.
 
-Lengths are in texels. Everything is built from FFTs and small matrix products, which
-are fast on CPU and accelerators alike.
+Everything is built from FFTs and small matrix products, which are fast on CPU and
+accelerators alike. What is random does not depend on the size of the map: the same key
+gives the same field at every size, with finer detail at larger ones.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
 
 from relightify_jax.core.numerics import einsum
+
+# The face is about this wide when its UV tile is rolled out: 1.15 mm per texel at 256.
+MILLIMETRES_PER_UV = 295.0
+_SAMPLES_PER_WAVELENGTH = 2.6  # Of the lattice that noise is drawn on; 2 is the limit.
 
 
 def band_noise(key: jax.Array, size: int, bands: tuple[tuple[float, float], ...]) -> jax.Array:
@@ -16,28 +23,40 @@ def band_noise(key: jax.Array, size: int, bands: tuple[tuple[float, float], ...]
     Args:
         key: Random key, consumed.
         size: Texels per side R.
-        bands: Shortest and longest wavelength of each field in texels; what is shorter
-            than two texels does not exist.
+        bands: Shortest and longest wavelength of each field in millimetres. What is
+            shorter than two texels is left out, and the variance falls by as much.
 
     Returns:
-        (R, R, N) zero-mean, unit-variance, periodic fields.
+        (R, R, N) zero-mean periodic fields of unit variance when fully resolved.
     """
-    fx = jnp.fft.rfftfreq(size)[None, :]
-    fy = jnp.fft.fftfreq(size)[:, None]
-    f = jnp.sqrt(fx**2 + fy**2)
-    f = jnp.where(f > 0, f, 1.0)
-    filters = []
-    for shortest, longest in bands:
-        shortest = max(shortest, 2.0)
-        longest = max(longest, 1.5 * shortest)
-        rises = jax.nn.sigmoid(6 * jnp.log(f * longest))
-        falls = jax.nn.sigmoid(-6 * jnp.log(f * shortest))
-        filters.append(rises * falls / f)
-    gain = jnp.stack(filters, 0).at[:, 0, 0].set(0.0)
-    white = jax.random.normal(key, (len(bands), size, size))
-    fields = jnp.fft.irfft2(jnp.fft.rfft2(white) * gain, s=(size, size))
-    fields = fields / jnp.std(fields, axis=(1, 2), keepdims=True)
-    return jnp.moveaxis(fields, 0, -1)
+    fields = [
+        _one_band(jax.random.fold_in(key, index), size, *band) for index, band in enumerate(bands)
+    ]
+    return jnp.stack(fields, -1)
+
+
+def _one_band(key: jax.Array, size: int, shortest: float, longest: float) -> jax.Array:
+    """One field (R, R), drawn on a lattice just fine enough and interpolated exactly."""
+    longest = max(longest, 1.5 * shortest)
+    lattice = 2 * math.ceil(_SAMPLES_PER_WAVELENGTH * MILLIMETRES_PER_UV / shortest / 2)
+    fx = jnp.fft.rfftfreq(lattice, MILLIMETRES_PER_UV / lattice)[None, :]  # 1 / mm.
+    fy = jnp.fft.fftfreq(lattice, MILLIMETRES_PER_UV / lattice)[:, None]
+    f = jnp.maximum(jnp.sqrt(fx**2 + fy**2), 1e-6)
+    rises = jax.nn.sigmoid(6 * jnp.log(f * longest))
+    falls = jax.nn.sigmoid(-6 * jnp.log(f * shortest))
+    gain = (rises * falls / f).at[0, 0].set(0.0)
+    # The conjugate half of the spectrum counts as well; the first column has none.
+    power = 2 * jnp.sum(gain**2) - jnp.sum(gain[:, 0] ** 2)
+    gain = gain / jnp.sqrt(power)
+    spectrum = jnp.fft.rfft2(jax.random.normal(key, (lattice, lattice))) * gain
+    half = min(lattice, size) // 2  # Frequencies that both the lattice and the map hold.
+    spectrum = jnp.concatenate([spectrum[:half], spectrum[lattice - half + 1 :]])[:, :half]
+    gap = jnp.zeros((size - spectrum.shape[0], half), spectrum.dtype)
+    spectrum = jnp.concatenate([spectrum[:half], gap, spectrum[half:]])
+    # Texel centres lie half a texel inside; without this, maps of two sizes are shifted.
+    turn = jnp.fft.fftfreq(size)[:, None] + jnp.arange(half)[None, :] / size
+    spectrum = spectrum * jnp.exp(1j * jnp.pi * turn)
+    return jnp.fft.irfft2(spectrum, s=(size, size)) * (size * size / lattice)
 
 
 def blur_map(image: jax.Array, sigma: jax.Array | float) -> jax.Array:

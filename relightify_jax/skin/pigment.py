@@ -11,9 +11,15 @@ import jax.numpy as jnp
 
 from relightify_jax.core import rng
 from relightify_jax.skin import optics
-from relightify_jax.skin.noise import band_noise, blur_map, scatter_spots, smooth_step
+from relightify_jax.skin.noise import (
+    MILLIMETRES_PER_UV,
+    band_noise,
+    blur_map,
+    scatter_spots,
+    smooth_step,
+)
 from relightify_jax.skin.population import Person
-from relightify_jax.skin.regions import MILLIMETRES_PER_UV, Regions
+from relightify_jax.skin.regions import Regions
 
 _NUM_FRECKLES = 400
 _NUM_MOLES = 16
@@ -32,9 +38,8 @@ class SkinFields(NamedTuple):
 
 def sample_fields(key: jax.Array, size: int) -> SkinFields:
     """Draws the shared noise of one face at `size` texels per side."""
-    texel = MILLIMETRES_PER_UV / size
     bands = ((20.0, 80.0), (20.0, 80.0), (4.0, 16.0), (4.0, 16.0), (2.0, 5.0), (2.0, 5.0))
-    fields = band_noise(key, size, tuple((a / texel, b / texel) for a, b in bands))
+    fields = band_noise(key, size, bands)
     return SkinFields(*jnp.moveaxis(fields, -1, 0))
 
 

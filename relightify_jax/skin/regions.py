@@ -12,9 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from relightify_jax.core import facemesh
-
-# The face is about this wide when its UV tile is rolled out: 1.15 mm per texel at 256.
-MILLIMETRES_PER_UV = 295.0
+from relightify_jax.skin.noise import MILLIMETRES_PER_UV
 
 # FaceMesh landmarks (468-point topology), the subject's right side first in UV (u < 0.5).
 _LIPS = list(facemesh.LIPS_OUTER)

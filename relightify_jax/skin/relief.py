@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from relightify_jax.core import rng
 from relightify_jax.core.numerics import normalize
 from relightify_jax.core.uv_layout import SKIN_SPECULAR_ALBEDO
-from relightify_jax.skin.noise import blur_map, smooth_step
+from relightify_jax.skin.noise import MILLIMETRES_PER_UV, blur_map, smooth_step
 from relightify_jax.skin.pigment import SkinFields
 from relightify_jax.skin.population import Person
-from relightify_jax.skin.regions import MILLIMETRES_PER_UV, Regions
+from relightify_jax.skin.regions import Regions
 
 
 def sample_height(
