@@ -16,6 +16,7 @@ def get_config(variant: str = "base") -> ConfigDict:
     config.seed = 0
     config.uv_size = 256  # Texels per side of a map.
     config.crop_size = 128  # Texels per side of a training crop; the networks are local.
+    config.environments_dir = ""  # Environment maps that light half of the pictures, or none.
 
     shared = dict(
         encoder_features=128,
@@ -35,7 +36,8 @@ def get_config(variant: str = "base") -> ConfigDict:
     )
     config.train = ConfigDict(
         dict(
-            batch_size=256,
+            batch_size=64,  # Faces per step, over all processes.
+            crops_per_face=4,
             num_steps=30_000,
             peak_rate=1e-3,
             b2=0.99,
@@ -64,7 +66,7 @@ def get_config(variant: str = "base") -> ConfigDict:
             config.texture.update(small)
             config.reflectance.update(small)
             config.train.update(
-                batch_size=8,
+                batch_size=2,
                 num_steps=4_000,
                 peak_rate=1e-3,
                 log_every=20,
@@ -86,6 +88,7 @@ def get_config(variant: str = "base") -> ConfigDict:
             config.reflectance.update(tiny, latent_features=3)
             config.train.update(
                 batch_size=8,
+                crops_per_face=1,
                 num_steps=4,
                 log_every=1,
                 evaluate_every=2,

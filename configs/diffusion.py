@@ -15,6 +15,8 @@ def get_config(variant: str = "base") -> ConfigDict:
     """Returns the configuration of `variant`."""
     config = ConfigDict()
     config.seed = 0
+    config.lights_per_face = 8  # Pictures of each face whose latents are cached.
+    config.environments_dir = ""  # Environment maps that light half of the pictures, or none.
     config.num_modes = 96  # Modes of the Gaussian model of latents.
     config.denoiser = ConfigDict(
         dict(
@@ -54,6 +56,7 @@ def get_config(variant: str = "base") -> ConfigDict:
         case "base":
             pass
         case "cpu":
+            config.lights_per_face = 2
             config.denoiser.update(
                 features=(64, 128, 192),
                 num_blocks=1,
@@ -71,6 +74,7 @@ def get_config(variant: str = "base") -> ConfigDict:
                 evaluation_faces=32,
             )
         case "smoke":
+            config.lights_per_face = 1
             config.num_modes = 4
             config.denoiser.update(
                 features=(8, 16), num_blocks=1, attention_sizes=(), groups=4, dtype="float32"

@@ -7,23 +7,27 @@ r"""What to judge, and on what.
         --config.headline=4
     python -m experiments.evaluate --config=configs/evaluate.py:now --out=DIR \
         --config.data_dir=PHOTOS
+    python -m experiments.evaluate --config=configs/evaluate.py:skin --out=DIR \
+        --config.photos_dir=PHOTOS
 
 A variant names its protocol in `config.protocol`; the other entries are its own.
 """
 
 from ml_collections import ConfigDict
 
-_VARIANTS = ("fitting", "headline", "fitting_smoke", "now", "realy")
+_VARIANTS = ("fitting", "headline", "fitting_smoke", "now", "realy", "skin")
 
 
 def get_config(variant: str = "fitting") -> ConfigDict:
     """Returns the config of `variant`.
 
     "fitting"; "headline", its main set only; "fitting_smoke", seconds; "now" and "realy", which
-    predict for those benchmarks.
+    predict for those benchmarks; "skin", generated beside photographed skin.
     """
     if variant not in _VARIANTS:
         raise ValueError(f"Unknown variant {variant!r}; have {', '.join(map(repr, _VARIANTS))}.")
+    if variant == "skin":
+        return _skin()
     config = _benchmark(variant) if variant in ("now", "realy") else _fitting()
     match variant:
         case "headline":
@@ -64,4 +68,18 @@ def _benchmark(name: str) -> ConfigDict:
     config.data_dir = ""  # Folder of the photos, at any depth: SUBJECT/CHALLENGE/NAME.jpg in NoW.
     config.listing = ""  # Text file with a path a line, e.g. NoW's imagepathsvalidation.txt.
     config.fit_model = "embedded"
+    return config
+
+
+def _skin() -> ConfigDict:
+    config = ConfigDict()
+    config.protocol = "skin"
+    config.seed = 0
+    config.photos_dir = ""  # Folder of portraits, the sharper the better.
+    config.data_dir = ""  # Data set of relightable faces; the generator if empty.
+    config.split = "train"
+    config.skins_dir = ""  # Folder of painted skins for the generator.
+    config.face_model = "embedded"
+    config.num = 16  # Generated faces.
+    config.uv_size = 512  # Texels per side.
     return config

@@ -10,17 +10,14 @@ import pathlib
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 from tqdm import trange
 
-from data_pipeline.encoding import mirror_maps
-from data_pipeline.synthetic.record import sample_record
+from data_pipeline.synthetic.record import sample_face
 from data_pipeline.synthetic.scene import build_scene
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path
-from relightify_jax.core.uv_layout import split_maps
 from relightify_jax.face_models.registry import load_face_model
 from relightify_jax.geometry.morphable_model import PARTS
 from relightify_jax.geometry.uv_atlas import build_uv_atlas
@@ -37,7 +34,7 @@ def measure_skin(
         size: Texels per side, R.
         num_faces: Faces to draw; each counts together with its mirror image.
         num_modes: Modes to keep, M.
-        skins_dir: Folder of painted skins, see `configs/synthetic.py`, or None.
+        skins_dir: Folder of painted skins, see `configs/data.py`, or None.
         seed: Of the faces.
 
     Returns:
@@ -48,15 +45,13 @@ def measure_skin(
     on_face = np.asarray(model.face_part) == PARTS.index("face")
     uv_faces = np.asarray(model.uv_faces)[on_face]
     inside = np.asarray(build_uv_atlas(np.asarray(model.uv), uv_faces, size, gutter=2).face) >= 0
-    visible = np.ones((model.mean.shape[0], 1), np.float32)  # The light is not used.
-    ahead = np.array([[0.0, 0.0, 1.0]], np.float32)
-    scene = build_scene(model, visible, ahead, size, skins_dir)
+    scene = build_scene(model, size, skins_dir)
     logs = []
     for index in trange(num_faces, desc="faces"):
-        maps = np.asarray(sample_record(jax.random.fold_in(jax.random.key(seed), index), scene))
-        for view in (maps, mirror_maps(maps)):
-            albedo = np.asarray(split_maps(jnp.asarray(view)).diffuse_albedo)[inside]
-            logs.append(np.log(np.maximum(albedo, _FLOOR)))
+        face = sample_face(jax.random.fold_in(jax.random.key(seed), index), scene)
+        albedo = np.asarray(face.maps.diffuse_albedo)
+        for view in (albedo, albedo[:, ::-1]):
+            logs.append(np.log(np.maximum(view[inside], _FLOOR)))
     samples = np.stack(logs).reshape(len(logs), -1)
     mean = samples.mean(axis=0)
     # Snapshots are fewer than texels: the modes come from their Gram matrix.

@@ -1,15 +1,20 @@
-"""Batches of UV maps for training; the position in the data is a function of the step."""
+"""Batches of relightable faces; the position in the data is a function of the step."""
 
+import functools
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import grain
 import jax
 import numpy as np
 from grain import experimental
 
-from data_pipeline.encoding import decode_maps, mirror_maps
-from data_pipeline.uv_faces.uv_faces_dataset_builder import open_split
+from data_pipeline.encoding import FaceRecord, decode_record, mirror_record
+from data_pipeline.relightable_faces.relightable_faces_dataset_builder import (
+    open_dataset,
+    open_split,
+)
 from relightify_jax.core.errors import InputError
 
 
@@ -22,14 +27,17 @@ def make_loader(
     *,
     mirror: bool = False,
     shuffle: bool = True,
+    decode: bool = True,
     num_threads: int = 2,
+    num_workers: int = 0,
     process_index: int | None = None,
     process_count: int | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Endless batches of a data set written by `data_pipeline.build_synthetic`.
+    """Endless batches of a data set written by `data_pipeline.build`.
 
-    Batch number s holds the same records whatever `start_step` it is reached from and
-    however many processes share it. Every pass over the data has an order of its own.
+    Batch number s holds the same records whatever `start_step` it is reached from, however
+    many processes share it and however many threads or workers read. Every pass over the
+    data has an order of its own.
 
     Args:
         data_dir: Folder of the data set.
@@ -39,13 +47,17 @@ def make_loader(
         start_step: Steps to skip, at no cost.
         mirror: Whether to mirror half of the faces, drawn anew on every pass.
         shuffle: Whether to shuffle.
-        num_threads: Threads that read and decode.
+        decode: Whether to decode here, in NumPy. Codes are a quarter of the bytes to move:
+            decode them on the device with `encoding.decode_batch(batch, jnp)`.
+        num_threads: Threads that read, in every worker.
+        num_workers: Worker processes, started by spawning; 0 reads in this one. With
+            workers, close the iterator by `.close()`.
         process_index: Of this process; `jax.process_index()` by default.
         process_count: `jax.process_count()` by default.
 
     Returns:
-        Iterator of {"maps": (B / processes, R, R, 10) float32}, linear, in the order of
-        `core.uv_layout`.
+        Iterator of dictionaries: the fields of `encoding.FaceRecord` with a leading axis
+        B / processes, float32 or codes (uint8, uint16); "index" (B / processes,) int32.
 
     Raises:
         InputError: If the data set is missing or `batch_size` does not fit it.
@@ -63,7 +75,11 @@ def make_loader(
     if shuffle:
         dataset = dataset.shuffle()
     dataset = dataset.repeat()
-    dataset = dataset.random_map(_decode_and_mirror) if mirror else dataset.map(_decode)
+    modes = read_identity_mirror(data_dir) if mirror else None
+    dataset = dataset.random_map(functools.partial(_prepare, modes=modes, decode=decode))
+    workers = None
+    if num_workers:
+        workers = grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2)
     loader = experimental.ElasticIterator(
         dataset,
         batch_size,
@@ -71,16 +87,45 @@ def make_loader(
         read_options=grain.ReadOptions(
             num_threads=num_threads, prefetch_buffer_size=2 * batch_size // count
         ),
+        multiprocessing_options=workers,
     )
     iterator = iter(loader)
     iterator.set_state({"global_next_index": batch_size * start_step})
     return iterator
 
 
-def _decode(record: dict) -> dict[str, np.ndarray]:
-    return {"maps": decode_maps(record["maps"])}
+def read_facts(data_dir: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a program must know of a data set, as its description states it.
+
+    Returns:
+        "uv_size" (texels per side), "face_model" (for `load_face_model`), "licence",
+        "statistics" and "splits" as in docs/DATA.md.
+    """
+    metadata = open_dataset(data_dir).info.metadata
+    settings = metadata["settings"]
+    return {
+        "uv_size": settings["uv_size"],
+        "face_model": settings.get("face_model", "embedded"),
+        **{name: metadata[name] for name in ("licence", "statistics", "splits")},
+    }
 
 
-def _decode_and_mirror(record: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    maps = decode_maps(record["maps"])
-    return {"maps": mirror_maps(maps) if rng.random() < 0.5 else maps}
+def read_identity_mirror(data_dir: str | os.PathLike[str]) -> np.ndarray:
+    """Matrix (K, K) float32 that mirrors identity coefficients, for `mirror_record`."""
+    return np.asarray(open_dataset(data_dir).info.metadata["identity_mirror"], np.float32)
+
+
+def record_of(stored: dict[str, Any]) -> FaceRecord:
+    """The coded face in an element of `open_split`."""
+    return FaceRecord(**{name: stored[name] for name in FaceRecord._fields})
+
+
+def _prepare(
+    stored: dict[str, Any], rng: np.random.Generator, *, modes: np.ndarray | None, decode: bool
+) -> dict[str, np.ndarray]:
+    record = record_of(stored)
+    if modes is not None and rng.random() < 0.5:
+        record = mirror_record(record, modes)
+    if decode:
+        record = decode_record(record)
+    return {"index": np.int32(stored["index"]), **record._asdict()}

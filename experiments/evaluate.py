@@ -5,10 +5,12 @@ r"""Judges methods on data with known truth, and writes tables.
         --config.headline=4 --config.truth_model=ict:PATH --config.fit_model=ict:PATH
     python -m experiments.evaluate --config=configs/evaluate.py:now --out=DIR \
         --config.data_dir=NoW_Dataset/final_release_version/iphone_pictures
+    python -m experiments.evaluate --config=configs/evaluate.py:skin --out=DIR \
+        --config.photos_dir=PHOTOS --config.data_dir=DATASET
 
 Writes table.md, table.csv, results.json, rows.jsonl and run.json to --out; now and realy write
-the folder submission, too. An interrupted run goes on where it stopped when it is started again.
-docs/FITTING.md says what is measured.
+the folder submission, too, and skin two pictures. An interrupted run goes on where it stopped
+when it is started again. docs/FITTING.md and docs/SKIN.md say what is measured.
 """
 
 import pathlib
@@ -18,7 +20,7 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from experiments import cli, evaluate_benchmark, evaluate_fitting
+from experiments import cli, evaluate_benchmark, evaluate_fitting, evaluate_skin
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path
 from relightify_jax.evaluation import fitting_protocol, tables
@@ -46,11 +48,17 @@ def _benchmark(config: ConfigDict, folder: pathlib.Path) -> Report:
     return Report(f"Submission: {config.protocol}", evaluate_benchmark.COLUMNS, rows, notes)
 
 
+def _skin(config: ConfigDict, folder: pathlib.Path) -> Report:
+    rows = evaluate_skin.evaluate_skin(config, folder)
+    return Report("Skin", evaluate_skin.COLUMNS, rows, evaluate_skin.NOTES)
+
+
 # By `config.protocol`.
 PROTOCOLS: dict[str, Callable[[ConfigDict, pathlib.Path], Report]] = {
     "fitting": _fitting,
     "now": _benchmark,
     "realy": _benchmark,
+    "skin": _skin,
 }
 
 

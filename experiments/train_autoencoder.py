@@ -8,23 +8,36 @@ workdir. Run the same command again to resume.
 """
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags, logging
+from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
+from data_pipeline.encoding import decode_batch
+from data_pipeline.loaders import open_split
 from experiments import cli, contact_sheet, training_data
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.uv_layout import split_maps
+from relightify_jax.light_stage.stage import Stage
 from relightify_jax.models import KLAutoencoder, build_autoencoder, fit_patch_code
 from relightify_jax.prior import encoding, store
 from relightify_jax.prior.codec import FaceCodec
 from relightify_jax.prior.encoding import MapStatistics
-from relightify_jax.train import autoencoder_step, distributed, loop, optimizers, sharding
+from relightify_jax.train import (
+    autoencoder_step,
+    distributed,
+    loop,
+    optimizers,
+    relit,
+    sharding,
+)
 from relightify_jax.train.checkpoints import Checkpoints
+from relightify_jax.train.relit import RelitData
 from relightify_jax.train.state import TrainState, make_state
 from relightify_jax.train.writers import Writer
 
@@ -84,7 +97,8 @@ def train(config: ConfigDict, data: str, workdir: str, minutes: float | None, ki
     folder = pathlib.Path(workdir)
     names = ("texture", "reflectance") if kind == "both" else (kind,)
     modules = {n: build_autoencoder(config[n].to_dict()) for n in ("texture", "reflectance")}
-    maps, validation, statistics = _load(config, data)
+    stage, examples, validation, statistics = _load(config, data)
+    num_faces = len(open_split(data, "train"))
     mesh = sharding.make_mesh(config.train.fsdp)
     optimizer = optimizers.make_optimizer(
         b2=config.train.b2,
@@ -93,7 +107,7 @@ def train(config: ConfigDict, data: str, workdir: str, minutes: float | None, ki
     )
     trained = {name: modules[name] for name in names}
     codes = {
-        name: fit_patch_code(maps[:_CODE_FACES, ..., channels], modules[name].latent_features)
+        name: fit_patch_code(examples[..., channels], modules[name].latent_features)
         for name, channels in autoencoder_step.PARTS.items()
     }
     state, shardings = make_state(
@@ -121,20 +135,20 @@ def train(config: ConfigDict, data: str, workdir: str, minutes: float | None, ki
         peak_rate=config.train.peak_rate,
         kl_weight=config.loss.kl_weight,
         gradient_weight=config.loss.gradient_weight,
+        prepare=make_prepare(config, mesh),
+        data=RelitData(stage, statistics),
     )
     evaluate = make_evaluation(folder, modules, codec, untrained, validation)
 
-    cli.record_run(folder, config, {"data": data, "faces": len(maps), "kind": kind})
+    cli.record_run(folder, config, {"data": data, "faces": num_faces, "kind": kind})
     writer = Writer(folder)
     checkpoints = Checkpoints(folder / "checkpoints", config.train.save_every)
     schedule = loop.Schedule(
         config.train.num_steps, minutes, config.train.log_every, config.train.evaluate_every
     )
 
-    def batches(first: int) -> Any:
-        local = config.train.batch_size // jax.process_count()
-        seed = config.seed + 1000 * jax.process_index()
-        return training_data.crops(maps, local, config.crop_size, seed, first)
+    def batches(first: int) -> Iterator[Any]:
+        return training_data.faces(data, config.train.batch_size, config.seed, first)
 
     try:
         state = loop.train(
@@ -146,27 +160,48 @@ def train(config: ConfigDict, data: str, workdir: str, minutes: float | None, ki
         checkpoints.close()
         writer.close()
     codec = codec.replace(params={**untrained, **jax.device_get(state.average)})
-    notes = {"steps": int(state.step), "faces": len(maps), **result}
+    notes = {"steps": int(state.step), "faces": num_faces, **result}
     store.save_codec(folder / "autoencoder.npz", codec, notes)
     logging.info("Wrote %s: %s", folder / "autoencoder.npz", result)
 
 
-def _load(config: ConfigDict, data: str) -> tuple[np.ndarray, np.ndarray, MapStatistics]:
-    """Training and validation maps, standardised float16, and their statistics."""
-    maps = training_data.load_perceptual(data, "train")
-    size = maps.shape[1]
+def make_prepare(config: ConfigDict, mesh: Mesh) -> autoencoder_step.Prepare:
+    """What turns coded records into crops of lit maps, on the devices of `mesh`."""
+
+    def prepare(data: RelitData, key: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
+        return relit.relit_crops(
+            key,
+            data,
+            decode_batch(batch, jnp),
+            crops_per_face=config.train.crops_per_face,
+            crop_size=config.crop_size,
+            sharded=mesh.size > 1,
+        )
+
+    return prepare
+
+
+def _load(config: ConfigDict, data: str) -> tuple[Stage, np.ndarray, np.ndarray, MapStatistics]:
+    """The stage; lit maps for codes and validation, standardised float16; statistics."""
+    size = training_data.uv_size(data)
     if size != config.uv_size or config.crop_size % 8 or config.crop_size > size:
         raise InputError(
             f"The records are {size} texels wide, but the configuration has uv_size "
             f"{config.uv_size} and crop_size {config.crop_size} (a multiple of 8); set "
             f"--config.uv_size={size} or build the data again."
         )
-    statistics = training_data.map_statistics(maps)
-    limit = config.train.evaluation_faces
-    validation = training_data.load_perceptual(data, "validation", limit)
-    for part in (maps, validation):
+    stage = training_data.load_stage(data, config.environments_dir)
+    statistics = training_data.map_statistics(data, stage)
+    parts = [
+        training_data.load_perceptual(data, split, stage, limit)
+        for split, limit in (
+            ("train", _CODE_FACES),
+            ("validation", config.train.evaluation_faces),
+        )
+    ]
+    for part in parts:
         training_data.standardize_in_place(part, statistics)
-    return maps, validation, statistics
+    return stage, *parts, statistics
 
 
 def define_flags() -> None:

@@ -17,15 +17,15 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from data_pipeline.encoding import mirror_maps
 from experiments import cli, contact_sheet, training_data
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path
 from relightify_jax.core.uv_layout import UVMaps
 from relightify_jax.diffusion import gaussian, samplers, schedules
 from relightify_jax.diffusion.schedules import NoiseLevel
+from relightify_jax.light_stage.stage import Stage
 from relightify_jax.models import build_unet
-from relightify_jax.prior import store
+from relightify_jax.prior import encoding, store
 from relightify_jax.prior.codec import FaceCodec
 from relightify_jax.prior.face_prior import LatentStatistics, Prior, latent_statistics
 from relightify_jax.train import diffusion_step, distributed, loop, optimizers, sharding
@@ -34,22 +34,36 @@ from relightify_jax.train.state import TrainState, make_state
 from relightify_jax.train.writers import Writer
 
 
-def encode_split(codec: FaceCodec, data: str, split: str, cache: pathlib.Path) -> np.ndarray:
-    """Latents (2 N, h, w, Z) of a split and its mirror images, float32.
+def encode_split(
+    codec: FaceCodec,
+    data: str,
+    split: str,
+    stage: Stage,
+    num_lights: int,
+    cache: pathlib.Path,
+) -> np.ndarray:
+    """Latents (2 N L, h, w, Z) of a split under L lights and of mirror images, float32.
 
-    Read from `cache` if it is there. Face i is at 2 i, its mirror image at 2 i + 1.
+    Read from `cache` if it is there. Picture i is at 2 i, its mirror image at 2 i + 1.
     """
     if cache.exists():
         return np.load(cache)
-    encode = jax.jit(lambda codec, stack: codec.latents_from_maps(stack))
+    encode = jax.jit(_encode_perceptual)
     parts = []
-    for chunk in training_data.one_epoch(data, split):
-        pairs = np.stack([chunk, mirror_maps(chunk)], axis=1)
-        parts.append(np.asarray(encode(codec, pairs.reshape(-1, *chunk.shape[1:]))))
+    for index, chunk in enumerate(training_data.one_epoch(data, split)):
+        for light in range(num_lights):
+            key = jax.random.fold_in(jax.random.key(light), index)
+            maps = np.asarray(training_data.light_batch(key, stage, chunk))
+            pairs = np.stack([maps, training_data.mirror_maps(maps)], axis=1)
+            parts.append(np.asarray(encode(codec, pairs.reshape(-1, *maps.shape[1:]))))
     latents = np.concatenate(parts)
     with atomic_path(cache) as partial:
         np.save(partial, latents)
     return latents
+
+
+def _encode_perceptual(codec: FaceCodec, stack: jax.Array) -> jax.Array:
+    return codec.encode(encoding.standardize_maps(codec.statistics, stack))
 
 
 @jax.jit
@@ -118,7 +132,8 @@ def train(
         write_samples(folder / "samples.png", prior, **_sampling(config))
         return losses(prior.params, validation)
 
-    facts = {"data": data, "autoencoder": str(codec_path), "faces": len(latents) // 2}
+    num_faces = len(latents) // (2 * config.lights_per_face)
+    facts = {"data": data, "autoencoder": str(codec_path), "faces": num_faces}
     cli.record_run(folder, config, facts)
     writer = Writer(folder)
     checkpoints = Checkpoints(folder / "checkpoints", config.train.save_every)
@@ -140,7 +155,7 @@ def train(
     finally:
         checkpoints.close()
         writer.close()
-    notes = {"steps": int(state.step), "faces": len(latents) // 2, **result}
+    notes = {"steps": int(state.step), "faces": num_faces, **result}
     for path in filter(None, (folder / "prior.npz", export)):
         store.save_prior(path, assemble(state), notes)
         logging.info("Wrote %s: %s", path, result)
@@ -154,8 +169,11 @@ def _load(
     config: ConfigDict, codec: FaceCodec, data: str, folder: pathlib.Path
 ) -> tuple[np.ndarray, np.ndarray, LatentStatistics]:
     """Standardised latents of both splits, float32, and their statistics."""
-    latents = encode_split(codec, data, "train", folder / "latents_train.npy")
-    validation = encode_split(codec, data, "validation", folder / "latents_validation.npy")
+    stage = training_data.load_stage(data, config.environments_dir)
+    latents, validation = (
+        encode_split(codec, data, split, stage, num_lights, folder / f"latents_{split}.npy")
+        for split, num_lights in (("train", config.lights_per_face), ("validation", 1))
+    )
     if latents.shape[1:] != codec.latent_shape:
         raise InputError(
             f"{folder} holds latents of shape {latents.shape[1:]}, but the autoencoder makes "

@@ -1,61 +1,125 @@
-"""Batches for the training programs: cached crops of maps and cached latents.
+"""What the training programs read: coded records, lit on the device, and cached latents.
 
 A batch is a function of the step, so that a resumed run sees what an uninterrupted
 one would have seen.
 """
 
+import functools
 import itertools
 import pathlib
 from collections.abc import Iterator
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
-from data_pipeline.encoding import mirror_maps
-from data_pipeline.loaders import make_loader
-from data_pipeline.uv_faces.uv_faces_dataset_builder import open_split
+from data_pipeline.encoding import FaceRecord, decode_batch
+from data_pipeline.loaders import make_loader, open_split, read_facts
 from relightify_jax.core.errors import InputError
+from relightify_jax.core.uv_layout import UV_CHANNELS
+from relightify_jax.face_models.registry import load_face_model
+from relightify_jax.light_stage.stage import Stage, build_stage
 from relightify_jax.prior import encoding
 from relightify_jax.prior.encoding import MapStatistics
+from relightify_jax.rendering.environment import read_environment
+from relightify_jax.train import relit
 
-_CHUNK = 16  # Faces decoded at a time.
+_CHUNK = 16  # Faces lit at a time.
+_STATISTICS_FACES = 1024  # Whose mean and spread standardise all maps.
 
 
-def one_epoch(data_dir: str, split: str) -> Iterator[np.ndarray]:
-    """Yields every record of a split once, in order, in chunks (b, H, W, 10) linear."""
+def load_stage(data_dir: str, environments_dir: str = "") -> Stage:
+    """The light stage of a data set's size and face model.
+
+    Args:
+        data_dir: Folder of the data set.
+        environments_dir: Folder of environment maps (.hdr, .exr) to light half of the
+            pictures with, or "".
+
+    Raises:
+        InputError: If a folder is missing or holds nothing usable.
+    """
+    facts = read_facts(data_dir)
+    environments = None
+    if environments_dir:
+        folder = pathlib.Path(environments_dir)
+        paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".hdr", ".exr"))
+        if not paths:
+            raise InputError(f"{folder} holds no .hdr or .exr; give a folder of environment maps.")
+        environments = [read_environment(path) for path in paths]
+    return build_stage(load_face_model(facts["face_model"]), facts["uv_size"], environments)
+
+
+def faces(
+    data_dir: str, batch_size: int, seed: int, first_step: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Endless batches of this process's coded training records, half of them mirrored.
+
+    Args:
+        data_dir: Folder of the data set.
+        batch_size: Faces per step over all processes.
+        seed: Seed of the order and of the mirroring.
+        first_step: Step of the first batch.
+    """
+    loader = make_loader(data_dir, "train", batch_size, seed, first_step, mirror=True, decode=False)
+    for batch in loader:
+        yield {name: batch[name] for name in FaceRecord._fields}
+
+
+def one_epoch(data_dir: str, split: str, limit: int | None = None) -> Iterator[dict]:
+    """Yields coded records of a split once, in order, in equal chunks of at most 16."""
     count = len(open_split(data_dir, split))
     if count == 0:
         raise InputError(f"{data_dir} has no records in split {split!r}; build the data again.")
-    size = _CHUNK
+    count = min(count, limit or count)
+    size = min(_CHUNK, count)
     while count % size:  # A whole number of batches makes the epoch exact.
         size -= 1
     # Every process reads everything: statistics and latents must agree.
     loader = make_loader(
-        data_dir, split, size, seed=0, shuffle=False, process_index=0, process_count=1
-    )
-    for batch in itertools.islice(loader, count // size):
-        yield np.asarray(batch["maps"])
+        data_dir, split, size, seed=0, shuffle=False, decode=False,
+        process_index=0, process_count=1,
+    )  # fmt: skip
+    yield from tqdm(itertools.islice(loader, count // size), total=count // size, desc=split)
 
 
-def load_perceptual(data_dir: str, split: str, limit: int | None = None) -> np.ndarray:
-    """Decodes a split into memory: (N, H, W, 10) float16, sRGB colours."""
-    chunks, num = [], 0
-    for chunk in one_epoch(data_dir, split):
-        chunks.append(np.asarray(encoding.perceptual_from_maps(chunk), np.float16))
-        num += len(chunk)
-        if limit is not None and num >= limit:
-            break
-    return np.concatenate(chunks)[:limit]
+@functools.partial(jax.jit, static_argnames="sharded")
+def light_batch(key: jax.Array, stage: Stage, batch: dict, *, sharded: bool = False) -> jax.Array:
+    """Coded records to perceptual maps (B, R, R, 10), each under a light of its own."""
+    faces = decode_batch(batch, jnp)
+    maps = relit.relit_maps(key, stage, faces, sharded=sharded)
+    return encoding.perceptual_from_maps(maps)
 
 
-def map_statistics(maps: np.ndarray) -> MapStatistics:
-    """Statistics of perceptual maps (N, H, W, 10) and their mirror images."""
-    mean = np.zeros(maps.shape[1:], np.float64)
-    square = np.zeros(maps.shape[1:], np.float64)
-    for start in range(0, len(maps), _CHUNK):
-        part = maps[start : start + _CHUNK].astype(np.float32)
-        mean += part.sum(0)
-        square += (part * part).sum(0)
-    mean, square = mean / len(maps), square / len(maps)
+def load_perceptual(
+    data_dir: str, split: str, stage: Stage, limit: int | None = None, seed: int = 0
+) -> np.ndarray:
+    """Lights a split, one picture a face: (N, H, W, 10) float16 in memory, sRGB colours."""
+    key = jax.random.key(seed)
+    chunks = [
+        np.asarray(light_batch(jax.random.fold_in(key, i), stage, chunk), np.float16)
+        for i, chunk in enumerate(one_epoch(data_dir, split, limit))
+    ]
+    return np.concatenate(chunks)
+
+
+def mirror_maps(stack: np.ndarray) -> np.ndarray:
+    """The mirror image of maps (..., R, R, 10): u and the normals' x change sides."""
+    mirrored = stack[..., ::-1, :].copy()
+    mirrored[..., UV_CHANNELS["normals"].start] *= -1
+    return mirrored
+
+
+def map_statistics(data_dir: str, stage: Stage) -> MapStatistics:
+    """Statistics of the lit maps of a training set and of their mirror images."""
+    mean = square = 0.0
+    count = 0
+    for index, chunk in enumerate(one_epoch(data_dir, "train", _STATISTICS_FACES)):
+        part = np.asarray(light_batch(jax.random.key(index), stage, chunk), np.float64)
+        mean, square = mean + part.sum(0), square + (part * part).sum(0)
+        count += len(part)
+    mean, square = mean / count, square / count
     mean = 0.5 * (mean + mirror_maps(mean))
     square = 0.5 * (square + np.abs(mirror_maps(square)))
     return encoding.statistics_from_moments(mean, square)
@@ -67,34 +131,6 @@ def standardize_in_place(maps: np.ndarray, statistics: MapStatistics) -> None:
     for start in range(0, len(maps), _CHUNK):
         part = maps[start : start + _CHUNK].astype(np.float32)
         maps[start : start + _CHUNK] = (part - mean) / scale
-
-
-def crops(
-    maps: np.ndarray, batch_size: int, crop_size: int, seed: int, first_step: int
-) -> Iterator[dict[str, np.ndarray]]:
-    """Yields random crops {"maps": (B, c, c, 10)}, aligned to the latent grid.
-
-    Half of them are mirrored: the layout is symmetric and so is the mean face.
-
-    Args:
-        maps: (N, H, W, 10).
-        batch_size: B.
-        crop_size: c, divisible by 8.
-        seed: Seed of the order and the places.
-        first_step: Step of the first batch.
-    """
-    places = (maps.shape[1] - crop_size) // 8 + 1
-    for step in itertools.count(first_step):
-        random = np.random.default_rng((seed, step))
-        faces = random.integers(len(maps), size=batch_size)
-        corners = 8 * random.integers(places, size=(batch_size, 2))
-        parts = [
-            maps[face, y : y + crop_size, x : x + crop_size]
-            for face, (y, x) in zip(faces, corners, strict=True)
-        ]
-        flip = random.random(batch_size) < 0.5
-        parts = [mirror_maps(p) if f else p for p, f in zip(parts, flip, strict=True)]
-        yield {"maps": np.stack(parts)}
 
 
 def shuffled(

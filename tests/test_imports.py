@@ -27,15 +27,19 @@ MAY_IMPORT = {
     "models": {"core"},
     "diffusion": {"core"},
     "prior": {"models", "diffusion", "core"},
-    "train": {"models", "diffusion", "prior", "rendering", "core"},
+    "light_stage": {"rendering", "geometry", "core"},
+    "train": {"models", "diffusion", "prior", "light_stage", "rendering", "core"},
     "export": {"rendering", "geometry", "core"},
     "evaluation": {"rendering", "geometry", "core"},
     "pipeline": {"landmarks", "face_models", "fitting", "prior", "rendering", "geometry", "core"},
-    "data_pipeline": {"face_models", "skin", "rendering", "geometry", "core"},
+    "data_pipeline": {
+        *("face_models", "landmarks", "skin", "light_stage", "export"),
+        *("rendering", "geometry", "core"),
+    },
 }
 # Usable on a machine that has only JAX, Flax, Optax, NumPy and SciPy.
 LIGHT_ROOMS = {"core", "geometry", "rendering", "fitting", "landmarks", "skin", "models"}
-LIGHT_ROOMS |= {"diffusion", "prior", "pipeline", "face_models"}
+LIGHT_ROOMS |= {"diffusion", "prior", "pipeline", "face_models", "light_stage"}
 HEAVY_PACKAGES = {"grain", "clu", "ml_collections", "tensorflow_datasets", "orbax", "etils"}
 IMPORTED_IN_ONE_FILE = ("orbax", "clu.metric_writers", "tensorflow_datasets")
 NEVER_IMPORTED = (

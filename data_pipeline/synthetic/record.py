@@ -1,60 +1,86 @@
-"""One synthetic face: a random person under random light, as the ten UV channels."""
+"""One synthetic face: the reflectance of a random person, as UV maps."""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from data_pipeline.synthetic import lights
-from data_pipeline.synthetic.scene import Scene, regions_from_stack
+from data_pipeline.encoding import FaceRecord
+from data_pipeline.synthetic.scene import Scene
 from relightify_jax.core import rng
 from relightify_jax.core.numerics import einsum, normalize
-from relightify_jax.core.uv_layout import UVMaps, stack_maps
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.uv_atlas import sample_atlas
-from relightify_jax.rendering.shading import SKIN_SCATTER, shade
-from relightify_jax.skin import hair, pigment, population, relief
+from relightify_jax.skin import gloss, hair, makeup, pigment, population, relief
 from relightify_jax.skin.noise import MILLIMETRES_PER_UV, band_noise, blur_map, warp_map
+from relightify_jax.skin.population import Person
 from relightify_jax.skin.regions import Regions
 
 _MAX_COEFFICIENT = 2.2  # Identity coefficients are ~N(0, 1); beyond this heads look odd.
+_MISPLACEMENT = 0.9  # mm by which features sit elsewhere than on the mean face.
+_DIFFUSE_CAVITY = 0.35  # Of what a pit takes from the gloss, it takes from diffuse light.
+
+
+class SyntheticFace(NamedTuple):
+    """A face and who it belongs to."""
+
+    maps: FaceRecord
+    person: Person
 
 
 @jax.jit
-def sample_record(key: jax.Array, scene: Scene) -> jax.Array:
+def sample_face(key: jax.Array, scene: Scene) -> SyntheticFace:
     """Draws one face; pure and deterministic in `key`.
 
-    Returns:
-        (R, R, 10) float32 in the order of `core.uv_layout`: lit texture, diffuse albedo,
-        unit object-space normals of the rest pose, specular albedo. Linear. Texels
-        outside the charts hold a smooth continuation.
+    The same key gives the same person at every size of the scene's maps, with more detail
+    at larger ones. Texels outside the charts hold a smooth continuation.
     """
-    size = scene.regions.shape[0]
+    size = scene.outside.shape[0]
     person = population.sample_person(rng.stream(key, "person"))
-    regions = _vary_regions(rng.stream(key, "regions"), scene.regions)
+    scene = _move_features(rng.stream(key, "regions"), scene)
+    regions, growth, lines = scene.regions, scene.growth, scene.lines
     fields = pigment.sample_fields(rng.stream(key, "fields"), size)
     detail = _sample_detail(rng.stream(key, "detail"), scene.skins, regions)
 
-    bare = pigment.paint_skin(rng.stream(key, "skin"), person, regions, fields, detail)
-    strands = hair.sample_hair_fields(rng.stream(key, "strands"), regions, size)
-    albedo, covered = hair.add_hair(rng.stream(key, "hair"), person, regions, fields, strands, bare)
-    height = relief.sample_height(
-        rng.stream(key, "relief"), person, regions, fields, covered, detail
+    painted = pigment.paint_skin(rng.stream(key, "skin"), person, regions, fields, detail)
+    made_up = makeup.apply_makeup(
+        rng.stream(key, "makeup"), person, regions, fields, painted.albedo
     )
-    specular, roughness = relief.sample_gloss(
-        rng.stream(key, "gloss"), regions, fields, height, covered
+    hairs = hair.add_hair(
+        rng.stream(key, "hair"), person, regions, growth, fields, made_up.albedo
     )
-    normals, lit = _light_face(rng.stream(key, "light"), scene, albedo, specular, roughness, height)
-    meter = jnp.clip(regions.cheeks + regions.forehead + regions.nose, 0, 1) * (1 - covered)
-    texture = lights.expose(rng.stream(key, "exposure"), lit, albedo, meter)
-    return stack_maps(UVMaps(texture, albedo, normals, specular))
+    bare = relief.sample_relief(rng.stream(key, "relief"), person, regions, lines, fields)
+    shape = bare._replace(
+        height=(bare.height + painted.height) * (1 - hairs.covered) + hairs.height
+    )
+    shine = gloss.sample_gloss(
+        rng.stream(key, "gloss"), person, regions, fields, shape, hairs.covered
+    )
+    pits = 1 - _DIFFUSE_CAVITY * (1 - relief.cavity(shape.height)) * (1 - hairs.covered)
+    identity = jax.random.normal(rng.stream(key, "identity"), scene.identity.shape[:1])
+    identity = identity.clip(-_MAX_COEFFICIENT, _MAX_COEFFICIENT)
+    smooth = _smooth_normals(scene, identity)
+    maps = FaceRecord(
+        diffuse_albedo=jnp.clip(hairs.albedo * pits[..., None], 0.0, 1.0),
+        normals=relief.bump_normals(smooth, shape.height, scene.along_u, scene.along_v),
+        specular_albedo=jnp.clip(shine.specular * made_up.specular[..., None], 0.0, 1.0),
+        roughness=jnp.clip(shine.roughness + made_up.roughness[..., None], 0.15, 1.0),
+        valid=jnp.ones((size, size, 1)),
+        identity=identity,
+    )
+    return SyntheticFace(maps, person)
 
 
-def _vary_regions(key: jax.Array, stack: jax.Array) -> Regions:
+def _move_features(key: jax.Array, scene: Scene) -> Scene:
     """Moves features by a millimetre or two, smoothly: landmarks and fits are not exact."""
-    size = stack.shape[0]
-    texel = MILLIMETRES_PER_UV / size
-    band = (30.0, 120.0)
-    offset = 0.9 / texel * band_noise(key, size, (band, band))
-    return regions_from_stack(warp_map(stack, offset))
+    size = scene.outside.shape[0]
+    offset = band_noise(key, size, ((30.0, 120.0),) * 2) * _MISPLACEMENT
+    offset = offset * size / MILLIMETRES_PER_UV
+    guides = scene.regions, scene.growth, scene.lines
+    leaves, tree = jax.tree.flatten(guides)
+    moved = warp_map(jnp.stack(leaves, -1), offset)
+    guides = jax.tree.unflatten(tree, list(jnp.moveaxis(moved, -1, 0)))
+    return scene._replace(regions=guides[0], growth=guides[1], lines=guides[2])
 
 
 def _sample_detail(key: jax.Array, skins: jax.Array, regions: Regions) -> jax.Array:
@@ -75,45 +101,11 @@ def _sample_detail(key: jax.Array, skins: jax.Array, regions: Regions) -> jax.Ar
     return detail * gains * calm[..., None]
 
 
-def _light_face(key, scene, albedo, specular, roughness, height):
-    """Normals and radiance of the face.
-
-    Returns:
-        Normals with relief and outgoing radiance, (R, R, 3) each.
-    """
-    size = albedo.shape[0]
-    texel = MILLIMETRES_PER_UV / size
-    coefficients = jax.random.normal(rng.stream(key, "identity"), (scene.identity.shape[0],))
-    coefficients = coefficients.clip(-_MAX_COEFFICIENT, _MAX_COEFFICIENT)
-    points = scene.mean + einsum("k,kvc->vc", coefficients, scene.identity)
-    vertex_normal = vertex_normals(points, scene.faces)
-    light = lights.sample_light(rng.stream(key, "lamps"))
-    sharpness = jnp.exp(jax.random.uniform(rng.stream(key, "softness"), minval=2.5, maxval=4.5))
-    visible = lights.beam_visibility(
-        scene.visibility, scene.directions, light.directions, sharpness
-    )
-    open_sky = lights.ambient_occlusion(scene.visibility, scene.directions, vertex_normal)
-    attributes = jnp.concatenate([points, vertex_normal, open_sky, visible], axis=-1)
-    maps = sample_atlas(scene.atlas, scene.faces, attributes)
+def _smooth_normals(scene: Scene, identity: jax.Array) -> jax.Array:
+    """Unit normals (R, R, 3) of the head with these coefficients (K,), without relief."""
+    points = scene.mean + einsum("k,kvc->vc", identity, scene.identity)
+    normals = vertex_normals(points, scene.faces)
+    maps = sample_atlas(scene.atlas, scene.faces, normals)
     # Outside the charts the nearest triangle continues as streaks; blur melts them.
-    maps = maps + scene.outside * (blur_map(maps, 9.0 / texel) - maps)
-    position, smooth = maps[..., :3], normalize(maps[..., 3:6])
-    shadows = blur_map(jnp.clip(maps[..., 6:], 0.0, 1.0), 1.3 / texel)
-    occlusion, visible = shadows[..., :1], shadows[..., 1:]
-
-    normals = relief.bump_normals(smooth, height, scene.along_u, scene.along_v)
-    center = jnp.mean(scene.mean, axis=0)
-    view = normalize(center + lights.sample_view(rng.stream(key, "view")) - position)
-    # What this camera sees edge-on or not at all another one must have photographed.
-    facing = jnp.sum(view * smooth, axis=-1, keepdims=True)
-    view = normalize(view + 1.2 * jnp.maximum(0.45 - facing, 0.0) * smooth)
-    # Diffuse light has travelled under the skin: it sees a smoother relief than gloss does.
-    diffuse = shade(
-        albedo, jnp.zeros_like(specular), normalize(blur_map(normals, 0.9 / texel)), view, light,
-        roughness, scatter=SKIN_SCATTER, occlusion=occlusion, visibility=visible,
-    )  # fmt: skip
-    gloss = shade(
-        jnp.zeros_like(albedo), specular, normals, view, light,
-        roughness, occlusion=occlusion, visibility=visible,
-    )  # fmt: skip
-    return normals, diffuse + gloss
+    melted = blur_map(maps, 9.0 * maps.shape[0] / MILLIMETRES_PER_UV)
+    return normalize(maps + scene.outside * (melted - maps))

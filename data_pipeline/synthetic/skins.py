@@ -44,7 +44,11 @@ def load_skins(folder: str | os.PathLike[str], size: int, covered: np.ndarray) -
     paths = [path for path in paths if not path.name.startswith("mask")]
     if not paths:
         raise InputError(f"{folder} holds no .png skins; give another skins_dir or leave it empty.")
-    return np.stack([_read_deviation(path, size, covered) for path in paths])
+    skins = np.stack([_read_deviation(path, size, covered) for path in paths])
+    # What all skins share (painted shadows under brows, nose and cheeks) is no skin's own,
+    # and every face would carry it.
+    common = np.mean(skins, axis=0)
+    return skins - (common + common[:, ::-1]) / 2
 
 
 def _read_deviation(path: pathlib.Path, size: int, covered: np.ndarray) -> np.ndarray:

@@ -20,7 +20,9 @@ def srgb_from_linear(x: jax.Array) -> jax.Array:
 def linear_from_srgb(x: jax.Array) -> jax.Array:
     """Inverse of `srgb_from_linear` on [0, 1]."""
     x = jnp.asarray(x)
-    return jnp.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+    # The power of a negative number would turn the gradient of the other branch to NaN.
+    power = ((jnp.maximum(x, 0.04045) + 0.055) / 1.055) ** 2.4
+    return jnp.where(x <= 0.04045, x / 12.92, power)
 
 
 def luminance(x: jax.Array) -> jax.Array:

@@ -1,7 +1,8 @@
 """Regions of the face in the canonical UV layout, found from the FaceMesh landmarks.
 
 Regions are kept as distances where their border varies between people (lips, hairline,
-lids) and as smooth masks elsewhere. They are computed once, on the host, in NumPy.
+lids) and as smooth masks elsewhere. They are computed once, on the host, in NumPy: on a
+coarse grid, then interpolated; distances are exact again near the curves themselves.
 """
 
 from typing import NamedTuple
@@ -16,7 +17,8 @@ from relightify_jax.skin.noise import MILLIMETRES_PER_UV
 
 # FaceMesh landmarks (468-point topology), the subject's right side first in UV (u < 0.5).
 _LIPS = list(facemesh.LIPS_OUTER)
-_MOUTH = [78, 80, 82, 13, 312, 310, 308, 403, 317, 15, 87, 179]
+_MOUTH = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]
+_MOUTH += [324, 318, 402, 317, 14, 87, 178, 88, 95]
 _EYES = facemesh.EYE_RIGHT, facemesh.EYE_LEFT  # Rings: nine upper, then the lower ones back.
 _UPPER_LIDS = [list(ring[:9]) for ring in _EYES]
 _LOWER_LIDS = [[ring[0], *ring[:7:-1]] for ring in _EYES]
@@ -34,6 +36,19 @@ _OVAL_LOWER = [
 _BEARD_UPPER = [93, 147, 207, 216, 165, 98, 2, 327, 391, 436, 427, 376, 323]
 _HAIRLINE = [103, 67, 109, 10, 338, 297, 332]
 _TEMPLES = [[54, 21, 162, 127], [284, 251, 389, 356]]
+_TEMPLE_HOLLOWS = [[68, 71, 156, 143, 34, 162, 21, 54], [298, 301, 383, 372, 264, 389, 251, 284]]
+_CHEEKS = [
+    [117, 118, 119, 100, 142, 203, 206, 207, 187, 147, 123, 116],
+    [346, 347, 348, 329, 371, 423, 426, 427, 411, 376, 352, 345],
+]
+_CHIN = [200, 201, 194, 211, 170, 140, 148, 152, 377, 369, 395, 431, 418, 421]
+_PERIORAL = [164, 165, 92, 186, 57, 43, 106, 182, 83, 18]
+_PERIORAL += [313, 406, 335, 273, 287, 410, 322, 391]
+_WINGS = [[129, 102, 48, 64, 98], [358, 331, 278, 294, 327]]
+_FOREHEAD_LOWER = [71, 70, 63, 105, 66, 107, 9, 336, 296, 334, 293, 300, 301]
+
+_COARSE = 256  # Texels per side of the grid on which regions are found.
+_EXACT = 4.0  # mm around a curve in which its distance is computed at full size.
 
 
 class Regions(NamedTuple):
@@ -67,6 +82,12 @@ class Regions(NamedTuple):
     nostrils: jax.Array
     ears: jax.Array
     neck: jax.Array
+    across: jax.Array  # mm from the midline, positive on the subject's left.
+    above_mouth: jax.Array  # mm above the line through the mouth corners.
+    temple_arm: jax.Array  # mm from where the arm of a pair of glasses lies.
+    temples: jax.Array
+    perioral: jax.Array
+    nose_wings: jax.Array  # The wings of the nose and the crease around them.
 
 
 def build_regions(landmark_uv: np.ndarray, size: int) -> Regions:
@@ -84,39 +105,84 @@ def build_regions(landmark_uv: np.ndarray, size: int) -> Regions:
     if lm.shape != (468, 2):
         raise ValueError(f"Expected landmarks (468, 2), got {lm.shape}.")
     lm = lm * MILLIMETRES_PER_UV
+    coarse = _grid(min(size, _COARSE))
+    smooth = _borders(lm, coarse) | _masks(lm, coarse)
+    maps = {name: _enlarge(value, size) for name, value in smooth.items()}
+    for name in smooth.keys() - {"scalp_distance", "beard_distance", "forehead_height"}:
+        maps[name] = np.clip(maps[name], 0.0, 1.0)
+    maps |= _contours(lm, size) | _coordinates(lm, _grid(size))
+    return Regions(**{name: jnp.asarray(maps[name], jnp.float32) for name in Regions._fields})
+
+
+def _grid(size: int) -> np.ndarray:
+    """Texel centres (R, R, 2) in mm."""
     axis = (np.arange(size) + 0.5) / size * MILLIMETRES_PER_UV
-    grid = np.stack(np.meshgrid(axis, axis), -1)
-    maps = _contours(lm, grid) | _brows(lm, grid) | _borders(lm, grid) | _masks(lm, grid)
-    return Regions(**{name: jnp.asarray(value, jnp.float32) for name, value in maps.items()})
+    return np.stack(np.meshgrid(axis, axis), -1)
 
 
-def _contours(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
+def _enlarge(image: np.ndarray, size: int) -> np.ndarray:
+    """Catmull-Rom interpolation of a square map to a larger size."""
+    coarse = image.shape[0]
+    if coarse == size:
+        return image
+    at = (np.arange(size) + 0.5) * coarse / size - 0.5
+    first = np.floor(at).astype(int)
+    t = at - first
+    weights = np.stack(
+        [
+            ((2 - t) * t - 1) * t,
+            (3 * t - 5) * t * t + 2,
+            ((4 - 3 * t) * t + 1) * t,
+            (t - 1) * t * t,
+        ]
+    )
+    matrix = np.zeros((size, coarse))
+    for offset, weight in zip(range(-1, 3), weights / 2, strict=True):
+        np.add.at(matrix, (np.arange(size), np.clip(first + offset, 0, coarse - 1)), weight)
+    return matrix @ image @ matrix.T
+
+
+def _contours(lm: np.ndarray, size: int) -> dict[str, np.ndarray]:
     """Distances to lips, lids and folds."""
-    eyes = [
-        _polygon_distance(grid, lm[upper + lower[-2:0:-1]])
-        for upper, lower in zip(_UPPER_LIDS, _LOWER_LIDS, strict=True)
-    ]
-    corners = [grid - lm[33], grid - lm[263]]
-    distances = [np.linalg.norm(offset, axis=-1) for offset in corners]
-    is_left = grid[..., 0] > lm[168, 0]
-    outward = np.where(is_left, corners[1][..., 0], -corners[0][..., 0])
-    downward = np.where(is_left, corners[1][..., 1], corners[0][..., 1])
+
+    def curve(*lines: list[int]) -> np.ndarray:
+        return _near_exact(lambda points: _nearest(points, lm, lines), size)
+
+    def ring(*rings: np.ndarray) -> np.ndarray:
+        return _near_exact(
+            lambda p: np.maximum.reduce([_polygon_distance(p, r) for r in rings]), size
+        )
+
+    arms = [[226, 127], [446, 356]]
     return {
-        "lip_distance": _polygon_distance(grid, _smooth_ring(lm[_LIPS])),
-        "mouth_distance": _polygon_distance(grid, _smooth_ring(lm[_MOUTH])),
-        "eye_distance": np.maximum(*eyes),
-        "upper_lid": _nearest(grid, lm, _UPPER_LIDS),
-        "lower_lid": _nearest(grid, lm, _LOWER_LIDS),
-        "lid_crease": _nearest(grid, lm, _LID_CREASES),
-        "tear_trough": _nearest(grid, lm, _TEAR_TROUGHS),
-        "nasolabial": _nearest(grid, lm, _NASOLABIAL),
-        "corner": np.minimum(*distances),
-        "corner_angle": np.arctan2(downward, outward),
+        "lip_distance": ring(_smooth_ring(lm[_LIPS])),
+        "mouth_distance": ring(_smooth_ring(lm[_MOUTH])),
+        "eye_distance": ring(*_eye_rings(lm)),
+        "upper_lid": curve(*_UPPER_LIDS),
+        "lower_lid": curve(*_LOWER_LIDS),
+        "lid_crease": curve(*_LID_CREASES),
+        "tear_trough": curve(*_TEAR_TROUGHS),
+        "nasolabial": curve(*_NASOLABIAL),
+        "temple_arm": curve(*arms),
     }
 
 
-def _brows(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
-    """Coordinates along and across either brow."""
+def _near_exact(distance, size: int) -> np.ndarray:
+    """A distance map (R, R): interpolated, but computed at full size near its zero."""
+    coarse = distance(_grid(min(size, _COARSE)))
+    out = _enlarge(coarse, size)
+    if size > _COARSE:
+        near = np.abs(out) < _EXACT
+        out[near] = distance(_grid(size)[near])
+    return out
+
+
+def _coordinates(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
+    """Places along features: outer eye corners, brows, the midline, the mouth."""
+    corners = [grid - lm[33], grid - lm[263]]
+    is_left = grid[..., 0] > lm[168, 0]
+    outward = np.where(is_left, corners[1][..., 0], -corners[0][..., 0])
+    downward = np.where(is_left, corners[1][..., 1], corners[0][..., 1])
     along, across = [], []
     for upper, lower in zip(_BROWS_UPPER, _BROWS_LOWER, strict=True):
         axis = (lm[upper] + lm[lower]) / 2
@@ -126,10 +192,14 @@ def _brows(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
         along.append((grid[..., 0] - inner) / (outer - inner))
         slope = curve.deriv()(grid[..., 0])
         across.append((curve(grid[..., 0]) - grid[..., 1]) / np.sqrt(1 + slope**2))
-    is_left = grid[..., 0] > lm[168, 0]
     return {
+        "corner": np.minimum(*(np.linalg.norm(offset, axis=-1) for offset in corners)),
+        "corner_angle": np.arctan2(downward, outward),
         "brow_along": np.where(is_left, along[1], along[0]),
         "brow_across": np.where(is_left, across[1], across[0]),
+        "across": grid[..., 0] - lm[[168, 4, 152], 0].mean(),
+        "above_mouth": lm[[61, 291], 1].mean() - grid[..., 1],
+        "sideburn_end": grid[..., 1] - _ear_top(lm),
     }
 
 
@@ -139,8 +209,7 @@ def _borders(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     right, left = (
         lm[ids] + [shift, -3.0] for ids, shift in zip(_TEMPLES, (1.0, -1.0), strict=True)
     )
-    end = MILLIMETRES_PER_UV + 60.0
-    ear_top = lm[[127, 356], 1].mean() + 15.0
+    end, ear_top = MILLIMETRES_PER_UV + 60.0, _ear_top(lm)
     hairline = np.concatenate(
         [
             [[-60.0, -60.0], [-60.0, ear_top], [lm[127, 0] + 8.0, ear_top]],
@@ -153,7 +222,6 @@ def _borders(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     bottom = lm[_OVAL_LOWER] + [0.0, 14.0]
     beard = np.concatenate([lm[_BEARD_UPPER], bottom[::-1]])
     return {
-        "sideburn_end": grid[..., 1] - ear_top,
         "scalp_distance": _rounded(_polygon_distance(grid, hairline), 7.0),
         "beard_distance": _rounded(_polygon_distance(grid, beard), 6.0),
     }
@@ -169,34 +237,65 @@ def _masks(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
         scaled = [(grid - lm[i] - offset) / [rx, ry] for i in ids]
         return np.max([np.exp(-0.5 * np.sum(d * d, -1)) for d in scaled], axis=0)
 
+    def within(rings: list[list[int]], grow: float, width: float) -> np.ndarray:
+        """Inside smoothed landmark rings grown by some mm, with a soft border."""
+        distance = [_polygon_distance(grid, _smooth_ring(lm[ids])) for ids in rings]
+        return _step(_rounded(np.maximum.reduce(distance), 0.7 * width) + grow, width)
+
     x, y = grid[..., 0], grid[..., 1]
     brow_line, hairline = lm[9, 1], lm[10, 1] - 11.0
     height = (brow_line - y) / (brow_line - hairline)
-    width = _step((lm[284, 0] - lm[54, 0]) / 2 - np.abs(x - lm[10, 0]), 9.0)
-    eyes = [
-        _polygon_distance(grid, lm[upper + lower[-2:0:-1]])
-        for upper, lower in zip(_UPPER_LIDS, _LOWER_LIDS, strict=True)
-    ]
-    around = np.maximum(*eyes)
+    top = np.concatenate(
+        [lm[[251, 284, *_HAIRLINE[::-1], 54, 21]] + [0.0, -20.0], lm[_FOREHEAD_LOWER]]
+    )
     upper = [[1e3, lm[323, 1]], [1e3, -1e3], [-1e3, -1e3], [-1e3, lm[93, 1]]]
     oval = _polygon_distance(grid, np.concatenate([lm[_OVAL_LOWER], upper]))
     side = np.minimum(x, MILLIMETRES_PER_UV - x)
-    ears = _step(31.0 - side, 2.5) * _step(lm[58, 1] - y - 10, 4.0) * _step(y - lm[127, 1] + 2, 4.0)
+    middle = 0.5 * (lm[127, 1] + lm[58, 1]) - 5.0
+    ears = 1 - np.hypot(np.maximum(side - 8, 0) / 23, (y - middle) / 42)
     return {
-        "cheeks": np.maximum(near([50, 280], 20, 17), 0.8 * near([205, 425], 17, 15)),
-        "nose": _step(_polygon_distance(grid, _smooth_ring(lm[_NOSE])), 3.0),
+        "cheeks": within(_CHEEKS, 5.0, 10.0),
+        "nose": within([_NOSE], 1.0, 5.0),
         "nose_tip": np.maximum(near([4], 9, 9), 0.8 * near([129, 358], 6, 7)),
-        "forehead": width * _step(height - 0.05, 0.08) * _step(1.25 - height, 0.1),
+        "forehead": _step(_rounded(_polygon_distance(grid, top), 8.0) + 7.0, 11.0),
         "forehead_height": np.clip(height, -1, 2),
         "glabella": near([8], 8, 11, (0, -4)),
-        "periorbital": np.exp(-np.maximum(-around, 0) / 8.0) * _step(y - lm[70, 1] + 2, 3.0),
+        "periorbital": _around_eyes(lm, grid),
         "tear_ducts": near([133, 362], 2.5, 2.0),
-        "chin": near([199], 17, 13),
+        "chin": np.sqrt(within([_CHIN], 4.0, 9.0) * near([199], 22, 15)),
         "moustache": _step(lm[0, 1] - y + 4, 3.0) * near([164], 19, 8, (0, 4)),
         "nostrils": near([60, 290], 2.6, 2.2, (0, -2)),
-        "ears": ears,
-        "neck": _step(-oval - 6.0, 5.0),
+        "ears": _step(ears * 25, 3.0),
+        "neck": _step(-_rounded(oval, 5.0) - 6.0, 7.0),
+        "temples": within(_TEMPLE_HOLLOWS, -1.0, 7.0),
+        "perioral": within([_PERIORAL], 3.0, 5.0),
+        "nose_wings": np.maximum(
+            near([ids[1] for ids in _WINGS], 5, 5), np.exp(-_nearest(grid, lm, _WINGS) / 3.0)
+        ),
     }
+
+
+def _around_eyes(lm: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """The eye sockets: farther down than up, farthest down at the inner corner."""
+    outside = -_rounded(np.maximum.reduce([_polygon_distance(grid, r) for r in _eye_rings(lm)]), 2)
+    below = _step(grid[..., 1] - lm[[159, 386], 1].mean(), 3.0)
+    inner = np.minimum(
+        *(np.abs(grid[..., 0] - lm[i, 0] + shift) for i, shift in ((133, 4), (362, -4)))
+    )
+    reach = 7.0 + below * (2.5 + 4.5 * np.exp(-np.square(inner / 14.0)))
+    under_brow = _step(grid[..., 1] - lm[[52, 282], 1].mean() + 2, 4.0)
+    return np.exp(-np.maximum(outside, 0) / reach) * under_brow
+
+
+def _eye_rings(lm: np.ndarray) -> list[np.ndarray]:
+    """Outlines of the eye openings."""
+    lids = zip(_UPPER_LIDS, _LOWER_LIDS, strict=True)
+    return [lm[upper + lower[-2:0:-1]] for upper, lower in lids]
+
+
+def _ear_top(lm: np.ndarray) -> float:
+    """Height in mm at which the sideburns of the average hairline end."""
+    return float(lm[[127, 356], 1].mean()) + 15.0
 
 
 def _step(x: np.ndarray, width: float) -> np.ndarray:
@@ -216,27 +315,28 @@ def _smooth_ring(points: np.ndarray, count: int = 96, harmonics: int = 6) -> np.
     return np.stack([smooth.real, smooth.imag], -1)
 
 
-def _segment_distance(grid: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Distance of grid points to an open polyline (N, 2)."""
-    best = np.full(grid.shape[:2], np.inf)
-    for a, b in zip(points[:-1], points[1:], strict=True):
-        edge = b - a
-        t = np.clip((grid - a) @ edge / max(edge @ edge, 1e-12), 0, 1)
-        best = np.minimum(best, np.linalg.norm(grid - a - t[..., None] * edge, axis=-1))
-    return best
+def _segment_distance(points: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """Distance (...,) of points (..., 2) to an open polyline (N, 2)."""
+    best = np.full(points.shape[:-1], np.inf)
+    x, y = points[..., 0], points[..., 1]
+    for (x0, y0), (x1, y1) in zip(curve[:-1], curve[1:], strict=True):
+        ex, ey = x1 - x0, y1 - y0
+        t = np.clip(((x - x0) * ex + (y - y0) * ey) / max(ex * ex + ey * ey, 1e-12), 0, 1)
+        best = np.minimum(best, (x - x0 - t * ex) ** 2 + (y - y0 - t * ey) ** 2)
+    return np.sqrt(best)
 
 
-def _polygon_distance(grid: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """Signed distance to a polygon, positive inside (even-odd rule)."""
+def _polygon_distance(points: np.ndarray, ring: np.ndarray) -> np.ndarray:
+    """Signed distance (...,) to a polygon, positive inside (even-odd rule)."""
     closed = np.concatenate([ring, ring[:1]])
-    inside = np.zeros(grid.shape[:2], bool)
-    x, y = grid[..., 0], grid[..., 1]
+    inside = np.zeros(points.shape[:-1], bool)
+    x, y = points[..., 0], points[..., 1]
     for (x0, y0), (x1, y1) in zip(closed[:-1], closed[1:], strict=True):
         if y0 == y1:
             continue
         crosses = (y0 > y) != (y1 > y)
         inside ^= crosses & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
-    return np.where(inside, 1.0, -1.0) * _segment_distance(grid, closed)
+    return np.where(inside, 1.0, -1.0) * _segment_distance(points, closed)
 
 
 def _rounded(distance: np.ndarray, radius: float) -> np.ndarray:
@@ -245,6 +345,6 @@ def _rounded(distance: np.ndarray, radius: float) -> np.ndarray:
     return ndimage.gaussian_filter(distance, texels, mode="nearest")
 
 
-def _nearest(grid: np.ndarray, lm: np.ndarray, curves: list[list[int]]) -> np.ndarray:
+def _nearest(points: np.ndarray, lm: np.ndarray, curves) -> np.ndarray:
     """Distance to the nearest of some landmark polylines."""
-    return np.minimum.reduce([_segment_distance(grid, lm[ids]) for ids in curves])
+    return np.minimum.reduce([_segment_distance(points, lm[ids]) for ids in curves])

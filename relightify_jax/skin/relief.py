@@ -1,51 +1,95 @@
-"""Fine relief of the skin in millimetres: pores, wrinkles, folds, lip lines; and gloss.
+"""Fine relief of the skin: one height map that drives normals, gloss and cavities together.
 
-At 256 texels a texel is about a millimetre: pores and micro-lines are narrower and show
-only as a faint grain; folds and deeper wrinkles are resolved.
+The map shows what it can resolve. What is finer than a texel is kept as the mean squared
+slope it would have had: for a microfacet surface of roughness alpha that variance adds up,
+
+    alpha^2 <- alpha^2 + E |grad h|^2,
+
+because a Beckmann surface of roughness alpha has exactly this mean squared slope, alpha^2
+(Walter et al. 2007, eq. 25; Toksvig 2005; Olano & Baker 2010, "LEAN mapping"). A face drawn
+at 256 texels and the same face at 1024 so have one gloss when seen from afar.
 """
+
+import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from relightify_jax.core import rng
 from relightify_jax.core.numerics import normalize
-from relightify_jax.core.uv_layout import SKIN_SPECULAR_ALBEDO
+from relightify_jax.skin.fields import SkinFields
+from relightify_jax.skin.folds import fold_skin
 from relightify_jax.skin.noise import MILLIMETRES_PER_UV, blur_map, smooth_step
-from relightify_jax.skin.pigment import SkinFields
 from relightify_jax.skin.population import Person
+from relightify_jax.skin.pores import dig_pores
 from relightify_jax.skin.regions import Regions
+from relightify_jax.skin.strokes import Engraving
+from relightify_jax.skin.wrinkle_lines import WrinkleLines
+from relightify_jax.skin.wrinkles import wrinkle_skin
+
+# Micro-relief has equal power per octave from the narrowest furrows to the widest plateaus;
+# the noise `SkinFields.grain` shows those that a large map resolves.
+_MICRO_BAND = 0.12, 2.0  # mm.
+_SHOWN_BAND = 0.8, 2.0
+_SOFT = 128  # Texels per side on which regions are softened.
 
 
-def sample_height(
-    key: jax.Array,
-    person: Person,
-    regions: Regions,
-    fields: SkinFields,
-    covered: jax.Array,
-    detail: jax.Array,
-) -> jax.Array:
-    """Height (R, R) above the smooth face, mm.
+class Relief(NamedTuple):
+    """Height of the skin over the smooth face and what is too fine for the map."""
+
+    height: jax.Array  # (R, R) mm.
+    slope_variance: jax.Array  # (R, R) E |grad h|^2 of what is finer than a texel.
+    oil: jax.Array  # () sebum of the person, mean 0, SD 1: wide pores, smooth gloss.
+
+
+def sample_relief(
+    key: jax.Array, person: Person, regions: Regions, lines: WrinkleLines, fields: SkinFields
+) -> Relief:
+    """Draws wrinkles, folds, pores and micro-relief.
 
     Args:
         key: Random key, consumed.
-        person: Age and sex; wrinkles deepen with age.
+        person: Age, sex and pigments: dark and young skin is less lined.
         regions: The regions, (R, R) each.
+        lines: Coordinates of the expression lines, (R, R) each.
         fields: Noise shared with the pigments.
-        covered: (R, R) share of skin under hair, which gets a strand-like grain.
-        detail: (R, R, 2) deviation of melanin and blood of a painted skin, in which
-            wrinkles were painted dark.
     """
-    u = jax.random.uniform(rng.stream(key, "depths"), (6,))
-    old = smooth_step(22.0, 75.0, person.age)
-    pores = (0.004 + 0.008 * u[0]) * (0.4 + 0.8 * regions.nose + 0.6 * regions.cheeks)
-    height = pores * fields.fine_2 * (1 - 0.7 * regions.periorbital)
-    height += 0.025 * u[1] * fields.mid
-    height += _wrinkles(rng.stream(key, "wrinkles"), regions, fields, old)
-    height += _folds(rng.stream(key, "folds"), regions, old)
-    height += _lip_relief(rng.stream(key, "lips"), regions, fields)
-    height += 0.05 * covered * fields.fine
-    painted = detail[..., 0] - blur_map(detail[..., :1], 4.0 / _texel(height))[..., 0]
-    return height - 0.5 * painted * (1 - covered)
+    soft = regions._replace(nose=soften(regions.nose), cheeks=soften(regions.cheeks))
+    oil = jax.random.normal(rng.stream(key, "oil")).clip(-2, 2)
+    oil = 0.85 * oil + 0.4 * (person.male - 0.5) - 0.25 * smooth_step(40.0, 75.0, person.age)
+    parts = [
+        wrinkle_skin(rng.stream(key, "wrinkles"), person, regions, lines, fields),
+        fold_skin(rng.stream(key, "folds"), person, regions, lines, fields),
+        _pores(rng.stream(key, "pores"), person, soft, lines, fields, oil),
+        _micro_relief(rng.stream(key, "micro"), person, soft, fields, oil),
+    ]
+    skin = jax.tree.map(lambda *maps: sum(maps[1:], maps[0]), *parts)
+    height = skin.height + _unevenness(rng.stream(key, "uneven"), person, regions, fields)
+    inside = smooth_step(2.5, 0.0, jnp.maximum(regions.mouth_distance, regions.eye_distance))
+    return Relief(height * inside, skin.slope_variance, oil)
+
+
+def cavity(height: jax.Array) -> jax.Array:
+    """Openness (R, R) in [0, 1] of every point of a height map (R, R) in mm; 1 = open.
+
+    A point that lies d below the Gaussian mean of its surroundings of width s sees a sky
+    narrowed by walls of the slope d / s. Two widths: pores and creases, then folds.
+    """
+    texel = MILLIMETRES_PER_UV / height.shape[0]
+    walls = jnp.zeros_like(height)
+    for width, strength in ((0.5, 1.0), (2.5, 0.7)):
+        sigma = max(width / texel, 0.7)
+        around = blur_map(height[..., None], sigma)[..., 0]
+        walls += strength * jnp.maximum(around - height, 0.0) / (sigma * texel)
+    return 1.0 / (1.0 + 2.0 * walls)
+
+
+def soften(mask: jax.Array) -> jax.Array:
+    """Melts the edges of a region (R, R) over about 4 mm."""
+    size = mask.shape[0]
+    coarse = blur_map(jax.image.resize(mask, (_SOFT, _SOFT), "linear")[..., None], 1.3)[..., 0]
+    return jax.image.resize(coarse, (size, size), "cubic")
 
 
 def bump_normals(
@@ -67,84 +111,83 @@ def bump_normals(
     across_u = jnp.cross(along_v, normals)
     across_v = jnp.cross(normals, along_u)
     volume = jnp.sum(along_u * across_u, axis=-1, keepdims=True)
-    scale = jnp.sign(volume) / jnp.maximum(jnp.abs(volume), 0.1)
+    scale = jnp.sign(volume) / jnp.maximum(jnp.abs(volume), 0.1 * _texel_area(height))
     gradient = (slope_u * across_u + slope_v * across_v) * scale
     # A texel-scale slope of more than 45 degrees is an artefact of the layout.
     steep = jnp.sqrt(jnp.sum(gradient**2, axis=-1, keepdims=True) + 1e-12)
     return normalize(normals - gradient / jnp.maximum(steep, 1.0))
 
 
-def sample_gloss(
-    key: jax.Array, regions: Regions, fields: SkinFields, height: jax.Array, covered: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Specular albedo S in [0, 1] and perceptual roughness in [0, 1], (R, R, 1) each.
-
-    S = 0.35 rho with rho log-normal between regions; oily regions are smoother.
-    """
-    n = jax.random.normal(rng.stream(key, "gloss"), (8,)).clip(-2, 2)
-    oily = 0.12 * n[1] + 0.1
-    t_zone = jnp.clip(regions.nose + 0.7 * regions.forehead + regions.glabella, 0, 1)
-    lips = jax.nn.sigmoid(regions.lip_distance / 1.5)
-    log_rho = 0.12 * n[0] - 0.08 + (0.24 + oily) * t_zone + (0.28 + 0.12 * n[2]) * lips
-    log_rho += (0.05 + 0.1 * n[3]) * regions.cheeks - 0.2 * regions.periorbital
-    log_rho += -0.12 * regions.neck - 0.1 * regions.ears + 0.05 * fields.mid + 0.012 * fields.fine
-    log_rho -= (0.35 + 0.1 * n[4]) * covered
-    texel = _texel(height)
-    cavity = height - blur_map(height[..., None], 2.5 / texel)[..., 0]
-    occlusion = jnp.clip(1 + 0.5 * jnp.minimum(cavity, 0), 0.75, 1.0)
-    openings = (1 - 0.6 * regions.nostrils) * (1 - 0.4 * smooth_step(0, 3, regions.mouth_distance))
-    specular = SKIN_SPECULAR_ALBEDO * jnp.exp(log_rho) * occlusion * openings
-    roughness = 0.56 + 0.04 * n[5] - (0.07 + 0.03 * n[6]) * t_zone - 0.10 * lips
-    roughness += 0.03 * fields.mid + 0.10 * covered
-    return jnp.clip(specular, 0.02, 0.95)[..., None], jnp.clip(roughness, 0.2, 0.95)[..., None]
+def _texel_area(image: jax.Array) -> float:
+    return (MILLIMETRES_PER_UV / image.shape[0]) ** 2
 
 
-def _texel(image: jax.Array) -> float:
-    """Millimetres per texel of a map (R, R)."""
-    return MILLIMETRES_PER_UV / image.shape[0]
-
-
-def _wrinkles(key: jax.Array, r: Regions, f: SkinFields, old: jax.Array) -> jax.Array:
-    """Forehead lines, frown lines, crow's feet and rings of the neck, mm (R, R)."""
-    u = jax.random.uniform(key, (9,))
-    depth = 0.05 + 0.55 * old
-    count = 2.5 + 3.0 * u[0]
-    phase = r.forehead_height * count + 0.12 * f.low + 0.05 * f.mid + u[1]
-    forehead = _groove(phase) * r.forehead * smooth_step(-0.8, 0.8, f.low_2 + 0.3)
-    angle = r.corner_angle * (2.2 + 1.2 * u[2]) + 0.15 * f.mid + u[3]
-    reach = jnp.exp(-jnp.square((r.corner - 13.0) / 8.0)) * smooth_step(
-        1.6, 0.8, jnp.abs(r.corner_angle)
+def _pores(
+    key: jax.Array,
+    person: Person,
+    r: Regions,
+    lines: WrinkleLines,
+    f: SkinFields,
+    oil: jax.Array,
+) -> Engraving:
+    """Pores: dense and wide on the nose and beside it, small on the forehead, drawn out."""
+    n = jax.random.normal(rng.stream(key, "sizes"), (4,)).clip(-2, 2)
+    old = smooth_step(25.0, 75.0, person.age)
+    medial = r.cheeks * jnp.exp(-jnp.square(jnp.maximum(lines.nasolabial_side - 14.0, 0) / 16.0))
+    t_zone = jnp.clip(r.nose + 0.8 * medial + 0.5 * r.glabella, 0, 1)
+    covered = jnp.clip(1 - 0.9 * r.periorbital, 0, 1) * jax.nn.sigmoid(-r.lip_distance / 0.8)
+    density = (
+        0.25
+        + 0.10 * n[0]
+        + 0.45 * t_zone
+        + 0.15 * r.forehead
+        + 0.2 * (r.chin + r.cheeks)
+        + 0.12 * f.mid
     )
-    crow = _groove(angle) * reach
-    size = f.low.shape[0]
-    x = (jnp.arange(size)[None, :] / size - 0.5) * MILLIMETRES_PER_UV
-    frown = jnp.exp(-jnp.square((jnp.abs(x) - 5.0 + f.mid) / 1.6)) * r.glabella
-    y = jnp.arange(size)[:, None] / size
-    neck = _groove(y * (8.0 + 4.0 * u[4]) + 0.08 * f.low + u[5]) * r.neck
-    total = u[6] * 1.1 * forehead + 0.8 * u[7] * crow + 0.9 * u[8] * frown
-    return -depth * (total + 0.4 * u[5] * neck)
+    density = jnp.clip(density, 0.02, 0.95) * covered
+    wide = jnp.exp(0.18 * n[1] + 0.16 * oil + 0.15 * old)
+    radius = wide * (0.125 + 0.05 * t_zone + 0.02 * r.nose_tip)
+    deep = jnp.exp(0.25 * n[2] + 0.25 * oil + 0.25 * old)
+    depth = (
+        deep
+        * (0.032 + 0.045 * t_zone + 0.012 * r.cheeks + 0.008 * r.forehead + 0.012 * r.chin)
+        * covered
+    )
+    furrows = (0.004 + 0.008 * old) * jnp.exp(0.3 * n[3]) * (0.6 + 0.6 * r.cheeks + 0.8 * r.neck)
+    longer = 1.0 + (0.35 + 0.9 * old) * r.cheeks * (1 - r.nose)
+    drawn = lines.drawn_x, lines.drawn_y, longer
+    field = dig_pores(rng.stream(key, "cells"), density, radius, depth, furrows * covered, drawn)
+    return Engraving(field.height, field.slope_variance)
 
 
-def _groove(phase: jax.Array) -> jax.Array:
-    """1 at integer phases, narrow, 0 between."""
-    return jnp.exp(-jnp.square(jnp.sin(jnp.pi * phase) / 0.33))
+def _micro_relief(
+    key: jax.Array, person: Person, r: Regions, f: SkinFields, oil: jax.Array
+) -> Engraving:
+    """Criss-cross lines of the skin; sebum fills them, age and sun roughen them."""
+    n = jax.random.normal(rng.stream(key, "amount"), (3,)).clip(-2, 2)
+    lips = jax.nn.sigmoid(r.lip_distance / 0.8)
+    oily = jnp.clip(0.9 * r.nose + 0.55 * r.forehead + 0.6 * r.glabella + 0.35 * r.chin, 0, 1)
+    amount = 0.0098 * jnp.exp(0.10 * n[0] + 0.20 * smooth_step(35.0, 80.0, person.age))
+    filled = (0.40 + 0.10 * oil) * oily + 0.05 * oil + 0.30 * lips
+    filled += 0.10 * r.periorbital - 0.15 * r.neck - 0.05 * r.cheeks
+    deviation = amount * jnp.clip(1 - filled, 0.3, 1.3)
+    shortest, longest = _MICRO_BAND
+    octaves = math.log(longest / shortest)
+    finest_shown = max(_SHOWN_BAND[0], 2 * MILLIMETRES_PER_UV / r.nose.shape[0])
+    lost = jnp.square(2 * jnp.pi * deviation) / (2 * octaves)
+    lost *= 1 / shortest**2 - 1 / min(finest_shown, longest) ** 2
+    shown = math.sqrt(math.log(_SHOWN_BAND[1] / _SHOWN_BAND[0]) / octaves)
+    return Engraving(shown * deviation * f.grain, lost)
 
 
-def _folds(key: jax.Array, r: Regions, old: jax.Array) -> jax.Array:
-    """Nasolabial fold, bags under the eyes and the crease of the lid, mm (R, R)."""
-    u = jax.random.uniform(key, (3,))
-    fold = -(0.15 + 1.0 * old) * (0.4 + 0.8 * u[0]) * jnp.exp(-jnp.square(r.nasolabial / 3.4))
-    trough = -(0.10 + 0.7 * old) * u[1] * jnp.exp(-jnp.square(r.tear_trough / 2.4))
-    crease = -(0.25 + 0.25 * u[2]) * jnp.exp(-jnp.square(r.lid_crease / 1.5))
-    return fold + trough + crease
-
-
-def _lip_relief(key: jax.Array, r: Regions, f: SkinFields) -> jax.Array:
-    """Fine lines across the lips and the low ridge around them, mm (R, R)."""
-    u = jax.random.uniform(key, (2,))
-    size = f.low.shape[0]
-    x = (jnp.arange(size)[None, :] / size - 0.5) * MILLIMETRES_PER_UV
-    lips = jax.nn.sigmoid(r.lip_distance / 1.0)
-    lines = jnp.sin(2 * jnp.pi * (x / 3.2 + 0.35 * f.low + 0.25 * f.mid))
-    ridge = 0.18 * jnp.exp(-jnp.square((r.lip_distance + 0.8) / 1.3))
-    return (0.02 + 0.06 * u[0]) * lines * lips + ridge * (0.4 + 0.6 * u[1])
+def _unevenness(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> jax.Array:
+    """Soft bumps of millimetres: fat and muscle under the skin, mm (R, R)."""
+    u = jax.random.uniform(key, (4,))
+    old = smooth_step(30.0, 80.0, person.age)
+    # Calm in some places, coarse in others: skin is not evenly bumpy.
+    calm = jnp.exp(0.35 * f.low_2)
+    lumps = (0.018 + 0.018 * u[0] + 0.018 * old) * f.mid
+    lumps += (0.006 + 0.009 * u[1] ** 2 + 0.007 * old) * f.fine * calm
+    dimples = (0.3 * u[2] + old) * u[3] * jnp.square(r.chin)
+    lumps -= 0.10 * dimples * smooth_step(0.2, 1.6, f.mid_2 + 0.4 * f.fine_2)
+    return lumps * (1 - 0.2 * r.nose + 0.4 * r.chin) * (1 - 0.5 * r.periorbital)

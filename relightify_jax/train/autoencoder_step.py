@@ -16,9 +16,17 @@ from relightify_jax.train import optimizers
 from relightify_jax.train.state import TrainState, apply_gradients, jit_step
 
 Modules = dict[str, KLAutoencoder]
+# (constants, key, batch) -> standardised maps (B, H, W, 10) float32.
+Prepare = Callable[[Any, jax.Array, dict[str, jax.Array]], jax.Array]
 _GRADIENT_SCALES = (1, 2, 4)  # Texels between the two ends of a finite difference.
 # Channels of each autoencoder within a stack of maps, named as in `FaceCodec.params`.
 PARTS = {"texture": slice(0, 3), "reflectance": slice(3, 10)}
+
+
+def stored_maps(data: Any, key: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
+    """`Prepare` of a batch {"maps": (B, H, W, 10)} that is standardised already."""
+    del data, key
+    return batch["maps"].astype(jnp.float32)
 
 
 def init_params(
@@ -82,11 +90,22 @@ def make_autoencoder_step(
     peak_rate: float,
     kl_weight: float,
     gradient_weight: float,
+    prepare: Prepare = stored_maps,
+    data: Any = (),
 ) -> Callable[..., Any]:
     """Builds the jitted update (state, batch, progress) -> (state, metrics).
 
-    `batch` is {"maps": (B, H, W, 10)}, standardised (`relightify_jax.prior.encoding`),
-    float16 or float32. The two autoencoders share nothing but the call.
+    Args:
+        modules: The autoencoders; they share nothing but the call.
+        optimizer: From `optimizers.make_optimizer`.
+        shardings: Of the state.
+        mesh: Device mesh.
+        peak_rate: Highest learning rate.
+        kl_weight: Weight of the divergence from a unit Gaussian.
+        gradient_weight: Of `gradient_error`.
+        prepare: What makes maps of a batch on the device, e.g. by lighting it
+            (`train.relit`).
+        data: The constants that `prepare` needs.
     """
 
     def loss_fn(
@@ -106,16 +125,16 @@ def make_autoencoder_step(
         return loss, metrics
 
     def step(
-        state: TrainState, batch: dict[str, jax.Array], progress: jax.Array
+        data: Any, state: TrainState, batch: dict[str, jax.Array], progress: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        maps = batch["maps"].astype(jnp.float32)
+        maps = prepare(data, rng.stream(state.key, "prepare", state.step), batch)
         key = rng.stream(state.key, "posterior", state.step)
         grads, metrics = jax.grad(loss_fn, has_aux=True)(state.params, maps, key)
         rate = optimizers.learning_rate(progress, peak=peak_rate)
         state, more = apply_gradients(state, grads, optimizer, rate)
         return state, metrics | more
 
-    return jit_step(step, shardings, mesh)
+    return jit_step(step, shardings, mesh, data)
 
 
 def make_autoencoder_evaluation(modules: Modules) -> Callable[..., Any]:

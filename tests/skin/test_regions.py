@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipeline.synthetic.scene import landmark_uv
+from relightify_jax.geometry.canonical import landmark_uv
 from relightify_jax.geometry.embedded import load_embedded_model
 from relightify_jax.skin.regions import build_regions
 
@@ -54,7 +54,8 @@ def test_regions_are_nearly_symmetric(regions):
 def test_everything_is_finite_and_masks_stay_in_range(regions):
     for name, image in regions._asdict().items():
         assert np.isfinite(image).all(), name
-    for name in ("cheeks", "nose", "forehead", "periorbital", "ears", "neck", "nostrils"):
+    masks = "cheeks nose forehead periorbital ears neck nostrils temples perioral nose_wings chin"
+    for name in masks.split():
         image = getattr(regions, name)
         assert image.min() >= 0 and image.max() <= 1, name
 
@@ -62,3 +63,30 @@ def test_everything_is_finite_and_masks_stay_in_range(regions):
 def test_wrong_number_of_landmarks_is_refused():
     with pytest.raises(ValueError, match="468"):
         build_regions(np.zeros((68, 2)), 8)
+
+
+def test_a_larger_map_shows_the_same_regions(landmarks):
+    small, large = build_regions(landmarks, 256), build_regions(landmarks, 512)
+    for name, image in small._asdict().items():
+        if name in ("corner_angle", "brow_along", "brow_across"):
+            continue  # They jump at the midline.
+        shrunk = np.asarray(getattr(large, name)).reshape(256, 2, 256, 2).mean((1, 3))
+        assert np.percentile(np.abs(shrunk - image), 99) < 0.1, name
+
+
+def test_distances_are_exact_near_their_curves_on_large_maps(landmarks):
+    regions = build_regions(landmarks, 512)
+    millimetres = 295.0 / 512
+    for name in ("lip_distance", "eye_distance"):
+        image = np.asarray(getattr(regions, name))
+        slope = np.hypot(*np.gradient(image, millimetres))[np.abs(image) < 3]
+        assert np.percentile(np.abs(slope - 1), 80) < 0.02, name
+    assert np.asarray(regions.upper_lid).min() < 0.05
+
+
+def test_coordinates_have_their_zero_and_sign(landmarks, regions):
+    assert abs(_at(regions.across, landmarks[4])) < 6
+    assert _at(regions.across, landmarks[280]) > 30
+    assert _at(regions.above_mouth, landmarks[0]) > 0 > _at(regions.above_mouth, landmarks[17])
+    assert _at(regions.temples, landmarks[139]) > 0.5
+    assert _at(regions.perioral, landmarks[164]) > 0.4

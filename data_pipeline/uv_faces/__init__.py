@@ -1,1 +1,0 @@
-"""The data set of UV faces in TFDS's layout."""

@@ -1,0 +1,1 @@
+"""Faces under random light, as photographs would show them: textures for training."""
