@@ -12,13 +12,12 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from data_pipeline.synthetic.record import sample_record
+from data_pipeline.synthetic.record import sample_face
 from data_pipeline.synthetic.scene import build_scene
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path
 from relightify_jax.core.numerics import normalize
 from relightify_jax.core.photo import save_image
-from relightify_jax.core.uv_layout import split_maps
 from relightify_jax.evaluation import fitting_protocol as protocol
 from relightify_jax.evaluation.fitting_cases import FACTORS, Case, plan_cases
 from relightify_jax.evaluation.fitting_heads import Casting, Skin, prepare_casting
@@ -109,13 +108,12 @@ def evaluate_fitting(config: ConfigDict, folder: pathlib.Path) -> list[protocol.
 def skin_sampler(casting: Casting, size: int, skins_dir: str | None) -> Callable[[int], Skin]:
     """Returns seed -> what the face of that person wears, with relief in tangent space."""
     model = casting.model
-    visible = np.ones((model.mean.shape[0], 1), np.float32)  # The light is not used.
-    scene = build_scene(model, visible, np.array([[0.0, 0.0, 1.0]], np.float32), size, skins_dir)
+    scene = build_scene(model, size, skins_dir)
     tangents = texel_surface(head_mesh(model), casting.face_atlas, model.mean).tangents
     sigma = _SMOOTH * size / 512
 
     def sample(seed: int) -> Skin:
-        maps = split_maps(sample_record(jax.random.key(seed), scene))
+        maps = sample_face(jax.random.key(seed), scene).maps
         smooth = normalize(blur_map(maps.normals, sigma))
         relief = normalize(tangent_from_object(maps.normals, smooth, tangents))
         on_chart = jnp.linalg.norm(tangents[..., :3], axis=-1, keepdims=True) > 0.5

@@ -18,7 +18,7 @@ from relightify_jax.skin.regions import Regions
 
 _MAX_COEFFICIENT = 2.2  # Identity coefficients are ~N(0, 1); beyond this heads look odd.
 _MISPLACEMENT = 0.9  # mm by which features sit elsewhere than on the mean face.
-_DIFFUSE_CAVITY = 0.35  # Of what a pit takes from the gloss, it takes from diffuse light.
+_DIFFUSE_CAVITY = 0.30  # Of what a pit takes from the gloss, it takes from diffuse light.
 
 
 class SyntheticFace(NamedTuple):
@@ -44,7 +44,8 @@ def sample_face(key: jax.Array, scene: Scene) -> SyntheticFace:
 
     painted = pigment.paint_skin(rng.stream(key, "skin"), person, regions, fields, detail)
     made_up = makeup.apply_makeup(
-        rng.stream(key, "makeup"), person, regions, fields, painted.albedo
+        rng.stream(key, "makeup"), person, regions, fields, painted.albedo,
+        lip_key=rng.stream(key, "skin"),  # Lipstick ends where the painted lips do.
     )
     hairs = hair.add_hair(
         rng.stream(key, "hair"), person, regions, growth, fields, made_up.albedo

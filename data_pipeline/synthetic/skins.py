@@ -1,7 +1,8 @@
 """Structure borrowed from a folder of painted skins, as deviations of melanin and blood.
 
-Only where a skin is darker or redder than its own tone is kept; the tone itself comes
-from the sampled person, so every skin serves light and dark people alike.
+Only where a skin is darker or redder than its own tone, and more so than the other skins
+are there, is kept; the tone itself comes from the sampled person, so every skin serves
+light and dark people alike.
 """
 
 import os

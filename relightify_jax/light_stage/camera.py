@@ -22,9 +22,9 @@ _DISTANCE = 0.35, 2.5  # Metres.
 # Millimetres on the face that one pixel covers: a portrait, a face in a group.
 _PIXEL = 0.1, 1.7
 _ELECTRONS = 900.0, 30000.0  # At saturation: a dim room, a bright day.
-_EXPOSED, _SKIN = 0.32, 0.22  # Luminance that skin of that albedo usually gets.
+_EXPOSED, _SKIN = 0.34, 0.22  # Luminance that skin of that albedo usually gets.
 _DARKER = 0.65  # How brightness follows albedo: dark skin is exposed somewhat darker.
-_LEAST_EXPOSED, _MOST_EXPOSED = 0.04, 0.55
+_LEAST_EXPOSED, _MOST_EXPOSED = 0.06, 0.55
 
 
 class Look(NamedTuple):
@@ -136,9 +136,14 @@ def expose(
     # Errors of warmth are common, those between green and purple small.
     error = jnp.array([0.035, 0.0, -0.035]) * normal[1] + jnp.array([0.0, 0.012, 0.0]) * normal[2]
     balance = tint ** -(0.88 + 0.08 * normal[0]).clip(0.7, 1.0) * jnp.exp(error)
-    wanted = _EXPOSED * (luminance(skin) / _SKIN) ** _DARKER * jnp.exp(0.3 * normal[3])
+    wanted = _EXPOSED * (luminance(skin) / _SKIN) ** _DARKER * jnp.exp(0.27 * normal[3])
     wanted = jnp.clip(wanted, _LEAST_EXPOSED, _MOST_EXPOSED)
-    level = jnp.maximum(luminance(lit * balance), 1e-6)
+    # Between the mean and a mean of high power, so that the lit side of a face half in
+    # shadow does not burn out.
+    brightness = luminance(radiance * balance / jnp.maximum(jnp.sum(lit), 1e-9))[..., None]
+    peak = jnp.sum(share * brightness**4) ** 0.25
+    mean = jnp.sum(share * brightness)
+    level = jnp.maximum(mean**0.7 * peak**0.3 * jnp.sum(lit), 1e-9)
     exposed = radiance * balance * (_invert_response(wanted, look) / level)
     veil = look.flare * jnp.sum(exposed * share, axis=(0, 1))
     return jnp.maximum(exposed, 0.0) * (1 - look.flare) + veil

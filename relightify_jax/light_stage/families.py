@@ -52,7 +52,7 @@ def paint_sunny(rng: np.random.Generator) -> Scene:
     sky = _clear_sky(rng, sun, haze)
     warmth = 3600 + 2000 * np.sin(np.radians(height))
     # Of the light on the ground, the sun gives this many times what the sky does.
-    ratio = (1 - 0.8 * haze) * rng.uniform(2.5, 5.5)
+    ratio = (1 - 0.8 * haze) * rng.uniform(2.0, 4.5)
     direct = ratio * _irradiance(sky) / max(sun[1], 0.2) * rgb_of_temperature(warmth)
     ground = rng.uniform(0.08, 0.3) * (_irradiance(sky) + sun[1] * direct)
     scene = np.where(_Y[..., None] > 0, sky, ground * rgb_of_temperature(5200))
@@ -64,7 +64,7 @@ def paint_low_sun(rng: np.random.Generator) -> Scene:
     """The golden hour: a warm sun near the horizon, a blue sky above."""
     sun = _towards(rng.normal(0, 60), rng.uniform(4, 16))
     sky = _clear_sky(rng, sun, rng.uniform(0.1, 0.6))
-    direct = rng.uniform(1.2, 3.0) * _irradiance(sky) / 0.5 * _kelvin(rng, 2300, 3600)
+    direct = rng.uniform(1.2, 3.2) * _irradiance(sky) * _kelvin(rng, 2700, 4200)
     scene = _over_ground(rng, sky, (0.08, 0.2))
     return Scene(scene, (Lamp(sun, _FAR, rng.uniform(0.01, 0.04), direct),))
 
@@ -274,7 +274,7 @@ def _clear_sky(rng: np.random.Generator, sun: np.ndarray, haze: float) -> np.nda
     round_sun = np.exp(-3.0 * np.arccos(np.clip(_DIRECTIONS @ sun, -1, 1)))
     level = 0.45 + 0.55 * (1 - height) ** 3 + (1.5 + 3 * haze) * round_sun
     pale = np.clip((1 - height) ** 4 + haze + 0.5 * round_sun, 0, 1)[..., None]
-    blue = _kelvin(rng, 10000, 20000)
+    blue = _kelvin(rng, 8500, 15000)
     return level[..., None] * (blue * (1 - pale) + rgb_of_temperature(6300) * pale)
 
 

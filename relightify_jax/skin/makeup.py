@@ -93,18 +93,22 @@ def _cover(made: MakeUp, amount: jax.Array, colour: jax.Array, gloss: jax.Array,
     )
 
 
+def _cheek_tone(r: Regions, made: MakeUp) -> jax.Array:
+    """Colour (3,) of the cheeks."""
+    weight = jnp.square(r.cheeks)[..., None]
+    log_skin = jnp.log(jnp.maximum(made.albedo, 1e-3))
+    return jnp.exp(jnp.sum(weight * log_skin, (0, 1)) / jnp.sum(weight))
+
+
 def _foundation(key: jax.Array, worn: jax.Array, r: Regions, f: SkinFields, made: MakeUp) -> MakeUp:
     u = jax.random.uniform(key, (6,))
-    weight = jnp.square(r.cheeks)[..., None]
-    tone = jnp.exp(
-        jnp.sum(weight * jnp.log(jnp.maximum(made.albedo, 1e-3)), (0, 1)) / jnp.sum(weight)
-    )
+    tone = _cheek_tone(r, made)
     tone = tone * (0.96 + 0.14 * u[0]) * (1 + 0.06 * (u[1] - 0.5) * jnp.array([-1.0, 0.0, 1.0]))
     face = jnp.hypot(r.across / 82.0, (r.above_mouth - 30.0) / 100.0)
     where = smooth_step(1.12, 0.85, face + 0.03 * f.low) * smooth_step(0.5, -2.0, r.lip_distance)
     where = where * smooth_step(-0.5, -2.5, r.eye_distance) * (1 - 0.9 * r.nostrils) * (1 - r.ears)
     # It gathers a little in pores and folds and wears off where the face moves.
-    cover = (0.2 + 0.4 * u[2]) * (1 + 0.10 * f.fine + 0.12 * f.mid)
+    cover = (0.15 + 0.3 * u[2]) * (1 + 0.10 * f.fine + 0.12 * f.mid)
     concealed = 0.35 * u[3] * r.periorbital * (1 + 0.15 * f.mid)
     matte = u[4] < 0.65
     gloss, rough = jnp.where(matte, 0.75, 1.15), jnp.where(matte, 0.10, -0.06)
@@ -118,8 +122,7 @@ def _blush(key: jax.Array, worn: jax.Array, r: Regions, f: SkinFields, made: Mak
     tilt = 0.35 + 0.35 * u[2]
     along, over = x * jnp.cos(tilt) + y * jnp.sin(tilt), y * jnp.cos(tilt) - x * jnp.sin(tilt)
     where = jnp.exp(-jnp.square(along / (17 + 6 * u[3])) - jnp.square(over / 11.0))
-    level = jnp.mean(made.albedo)
-    colour = jnp.array([1.05, 0.42, 0.42]) * jnp.array([1.0, 1.0, 0.8 + 0.4 * u[4]]) * level * 1.3
+    colour = _cheek_tone(r, made) * jnp.array([1.35, 0.72, 0.62 + 0.3 * u[4]])
     amount = (0.12 + 0.30 * u[5]) * where * (1 + 0.1 * f.mid + 0.08 * f.fine)
     return _cover(made, worn * amount, colour, jnp.float32(0.9), jnp.float32(0.04))
 

@@ -19,7 +19,7 @@ from relightify_jax.skin.regions import Regions
 from relightify_jax.skin.tone import melanin_sensitivity, skin_colour
 from relightify_jax.skin.vessels import draw_face_vessels
 
-__all__ = ["PaintedSkin", "SkinFields", "melanin_sensitivity", "paint_skin", "sample_fields"]
+__all__ = ["PaintedSkin", "SkinFields", "paint_skin", "sample_fields"]
 
 _BLEACHED = -5.2  # Log melanin of vitiligo.
 

@@ -29,8 +29,8 @@ def skin_colour(
     # Blood beyond the person's usual amount is fresh: flushed skin is red, not purple.
     columns = optics._BLOOD_MAX * jnp.linspace(1e-3, 1.0, optics._TABLE_SIZE) ** 4
     surplus = jnp.maximum(jnp.log(columns) - person.log_blood, 0.0)
-    freshest = jnp.maximum(person.oxygenation, freshest)
-    oxygenation = freshest + jnp.exp(-surplus / 0.5) * (person.oxygenation - freshest)
+    full = jnp.maximum(person.oxygenation, freshest)
+    oxygenation = full + jnp.exp(-surplus / 0.5) * (person.oxygenation - full)
     table = optics.build_albedo_table(oxygenation, person.scatter, thickness, person.eumelanin)
     melanin = jnp.exp(jnp.clip(log_melanin, -5.5, -0.7))
     blood = jnp.exp(jnp.clip(log_blood, -7.5, -1.4))

@@ -155,6 +155,25 @@ def test_less_is_seen_from_aside(stage):
     assert covered[0] > 0.75 and covered[0] > covered[1] + 0.03 > covered[2] + 0.1
 
 
+def test_masks_are_like_those_of_photographs(stage):
+    viewpoint = stage.center + camera.viewpoint_at(5.0, 0.0, 1.0)
+    pose = light_stage.pose_before_camera(
+        stage, AVERAGE, NO_EXPRESSION, two_lamps(stage.center), viewpoint
+    )
+    draw = jax.jit(jax.vmap(lambda key: masks.draw_observed(key, stage.zones, pose, viewpoint)))
+    observed = np.asarray(draw(jax.random.split(jax.random.key(2), 64)))[..., 0]
+    covered = np.mean(observed > 0.5, axis=(1, 2))
+    # Six portraits that were unwrapped show 0.28 to 0.34 of the map.
+    assert 0.18 < np.median(covered) < 0.36 and 0.05 < covered.std() / covered.mean() < 0.5
+    assert np.max(observed[:, np.asarray(stage.zones.openings < -1)]) == 0
+    zones = stage.zones
+    cheek = np.asarray((zones.y > 25) & (zones.y < 40) & (jnp.abs(zones.x) < 35))
+    forehead = np.asarray((zones.hairline > 3) & (zones.hairline < 12) & (zones.outline < -3))
+    assert np.mean(observed[:, cheek]) > 0.75
+    # Hair hangs over some foreheads.
+    assert 0.2 < np.mean(observed[:, forehead] > 0.5) < 0.9
+
+
 def test_zones_know_the_face(stage):
     zones = stage.zones
     place = jnp.stack([zones.x, zones.y])
@@ -214,6 +233,11 @@ def test_radiance_is_linear_in_the_light_and_black_skin_only_shines(stage, plain
         lamps=illumination.lamps._replace(intensity=2 * illumination.lamps.intensity),
     )
     np.testing.assert_allclose(light(plain_face, twice), 2 * one, rtol=1e-4, atol=1e-5)
+    scattered = light_stage.light_pose(
+        stage, plain_face, pose, illumination, viewpoint, subsurface=True
+    )
+    face = np.asarray(stage.zones.outline < 0)
+    np.testing.assert_allclose(np.mean(scattered[face]), np.mean(one[face]), rtol=0.05)
     black = light(plain_face._replace(diffuse_albedo=0 * plain_face.diffuse_albedo), illumination)
     matte = light(plain_face._replace(specular_albedo=0 * plain_face.specular_albedo), illumination)
     assert np.all(black >= 0) and np.all(black <= one + 1e-6)

@@ -120,11 +120,11 @@ def test_acne_is_of_the_young(mean_marks):
 
 
 def test_vitiligo_is_rare_and_white(regions, monkeypatch):
-    fields = sample_fields(jax.random.key(0), _SIZE)
-    shares = [
-        float(jnp.max(marks._vitiligo(jax.random.key(i), regions, fields))) for i in range(40)
-    ]
+    fields = jax.jit(sample_fields, static_argnums=1)(jax.random.key(0), _SIZE)
+    rare = jax.jit(marks._vitiligo)
+    shares = [float(jnp.max(rare(jax.random.key(i), regions, fields))) for i in range(40)]
     assert np.mean(np.array(shares) > 0) < 0.15
     monkeypatch.setattr(marks, "_VITILIGO_SHARE", 1.0)
-    bleached = marks._vitiligo(jax.random.key(1), regions, fields)
+    always = jax.jit(lambda *given: marks._vitiligo(*given))  # Traced with the new share.
+    bleached = always(jax.random.key(1), regions, fields)
     assert 0.005 < float(jnp.mean(bleached)) < 0.5

@@ -18,15 +18,17 @@ from relightify_jax.skin.wrinkle_lines import build_wrinkle_lines
 def sample(embedded_model):
     landmarks = landmark_uv(embedded_model)
 
-    @jax.jit
-    def draw(person, regions, lines):
-        fields = sample_fields(jax.random.key(7), regions.nose.shape[0])
-        return relief.sample_relief(jax.random.key(3), person, regions, lines, fields)
+    person = jax.jit(sample_person)(jax.random.key(1))
+    fields = jax.jit(sample_fields, static_argnums=1)(jax.random.key(7), 256)
+    draw = jax.jit(relief.sample_relief)
 
     def at(size, age):
-        person = sample_person(jax.random.key(1))._replace(age=jnp.float32(age))
         regions = build_regions(landmarks, size)
-        return draw(person, regions, build_wrinkle_lines(landmarks, size)), regions
+        lines = build_wrinkle_lines(landmarks, size)
+        block = (size, 256 // size, size, 256 // size)
+        seen = jax.tree.map(lambda image: image.reshape(block).mean((1, 3)), fields)
+        aged = person._replace(age=jnp.float32(age))
+        return draw(jax.random.key(3), aged, regions, lines, seen), regions
 
     return at
 

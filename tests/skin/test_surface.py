@@ -9,7 +9,6 @@ from relightify_jax.geometry.embedded import load_embedded_model
 from relightify_jax.skin.noise import MILLIMETRES_PER_UV, band_noise
 from relightify_jax.skin.surface import lay_on_skin, skin_scale
 
-
 _band_noise = jax.jit(band_noise, static_argnums=(1, 2))
 
 
