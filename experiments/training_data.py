@@ -29,6 +29,11 @@ _CHUNK = 16  # Faces lit at a time.
 _STATISTICS_FACES = 1024  # Whose mean and spread standardise all maps.
 
 
+def uv_size(data_dir: str) -> int:
+    """Texels per side of a data set's maps."""
+    return int(read_facts(data_dir)["uv_size"])
+
+
 def load_stage(data_dir: str, environments_dir: str = "") -> Stage:
     """The light stage of a data set's size and face model.
 
