@@ -13,6 +13,7 @@ VERSION = re.search(
 # What the shipped programs need at run time; requirements-lock.txt holds exact versions.
 INSTALL = [
     "absl-py",
+    'array-record; sys_platform != "win32"',
     "clu",
     "flax",
     "grain",
@@ -38,6 +39,8 @@ EXTRAS = {
     "bfm": ["h5py"],  # Basel face models of 2017 and 2019.
     "exr": ["openexr"],  # Environment maps as .exr.
     "bench": ["embreex", "moderngl", "trimesh"],  # Peers of the rasterizer.
+    "beam": ["apache-beam"],  # Data sets written on a cluster; not in the lock, see docs/DATA.md.
+    "issa": ["openpyxl"],  # Measured skin spectra, to refit the skin's statistics.
     "validate": ["mitsuba"],  # The reference of the renderer.
     "dev": ["hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "trimesh"],
 }

@@ -6,20 +6,21 @@ r"""What to measure, and how often.
     python -m experiments.benchmark --config=configs/benchmark.py:mitsuba --out=DIR \
         --config.environments="('apartment.hdr', 'studio.hdr')"
     python -m experiments.benchmark --config=configs/benchmark.py:fitting --out=DIR
+    python -m experiments.benchmark --config=configs/benchmark.py:data --out=DIR
 
 A variant names its benchmark in `config.benchmark`; the other entries are its own.
 """
 
 from ml_collections import ConfigDict
 
-_VARIANTS = ("rasterizer", "rasterizer_smoke", "mitsuba", "mitsuba_smoke", "fitting")
+_VARIANTS = ("rasterizer", "rasterizer_smoke", "mitsuba", "mitsuba_smoke", "fitting", "data")
 
 
 def get_config(variant: str = "rasterizer") -> ConfigDict:
     """Returns the config of `variant`: a benchmark's name, or one with "_smoke" (seconds)."""
     if variant not in _VARIANTS:
         raise ValueError(f"Unknown variant {variant!r}; have {', '.join(map(repr, _VARIANTS))}.")
-    defaults = {"rasterizer": _rasterizer, "mitsuba": _mitsuba, "fitting": _fitting}
+    defaults = {"rasterizer": _rasterizer, "mitsuba": _mitsuba, "fitting": _fitting, "data": _data}
     config = defaults[variant.removesuffix("_smoke")]()
     match variant:
         case "rasterizer_smoke":
@@ -71,5 +72,19 @@ def _fitting() -> ConfigDict:
     config.num_landmarks = 64  # Faces in one program of the landmark stage; 0 for none.
     config.num_photos = 16  # Photographs in one program; 0 for none.
     config.num_repeats = 5
+    config.max_seconds = 30.0
+    return config
+
+
+def _data() -> ConfigDict:
+    config = ConfigDict()
+    config.benchmark = "data"
+    config.face_model = "embedded"
+    config.sizes = (256, 512)  # Texels per side.
+    config.draw_batch = 1  # Faces in one program; 16 on an accelerator.
+    config.light_batch = 4  # 64 on an accelerator.
+    config.read_batch = 16
+    config.read_records = 32  # Written first, then read over and over.
+    config.num_repeats = 10
     config.max_seconds = 30.0
     return config

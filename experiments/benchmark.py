@@ -5,6 +5,7 @@ r"""Measures speed and quality, and writes a table.
         --config.mesh_npz=head.npz --config.sizes="(512,)"
     python -m experiments.benchmark --config=configs/benchmark.py:mitsuba --out=DIR
     python -m experiments.benchmark --config=configs/benchmark.py:fitting --out=DIR
+    python -m experiments.benchmark --config=configs/benchmark.py:data --out=DIR
 
 Writes table.md, table.csv, results.json and run.json (configuration, machine, versions) to
 --out. Peers are measured where they are installed: pip install "relightify_jax[bench]". The
@@ -24,7 +25,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from experiments import benchmark_fitting, cli
+from experiments import benchmark_data, benchmark_fitting, cli
 from relightify_jax.core.errors import InputError
 from relightify_jax.core.files import atomic_path, staged_folder
 from relightify_jax.evaluation import mitsuba_benchmark, rasterizer_benchmark, tables
@@ -83,11 +84,19 @@ def time_fitting(config: ConfigDict, folder: pathlib.Path) -> Report:
     return Report("Fitting", benchmark_fitting.COLUMNS, rows, list(benchmark_fitting.NOTES))
 
 
+def time_data(config: ConfigDict, folder: pathlib.Path) -> Report:
+    """Synthetic faces: drawn, lit, read."""
+    del folder
+    rows = benchmark_data.measure_data(config)
+    return Report("Faces for training", benchmark_data.COLUMNS, rows, list(benchmark_data.NOTES))
+
+
 # By `config.benchmark`; the folder is for pictures and the like.
 BENCHMARKS: dict[str, Callable[[ConfigDict, pathlib.Path], Report]] = {
     "rasterizer": measure_rasterizer,
     "mitsuba": compare_with_mitsuba,
     "fitting": time_fitting,
+    "data": time_data,
 }
 
 

@@ -11,6 +11,16 @@ from relightify_jax.skin.regions import Regions
 from relightify_jax.skin.strokes import Engraving, groove
 from relightify_jax.skin.wrinkle_lines import WrinkleLines
 
+# Where along it a fold begins, is full, fades and ends.
+_FOLDS = {
+    "nasolabial": (-0.05, 0.2, 0.40, 0.95),
+    "marionette": (-0.1, 0.2, 0.5, 1.1),
+    "chin": (0.0, 0.35, 2.0, 3.0),
+    "bag": (-0.05, 0.25, 0.7, 1.05),
+    "lid": (-0.15, 0.12, 0.85, 1.1),
+}
+_OPENING = 0.9  # Of the width.
+
 
 def fold_skin(
     key: jax.Array, person: Person, regions: Regions, lines: WrinkleLines, fields: SkinFields
@@ -20,41 +30,35 @@ def fold_skin(
     u = jax.random.uniform(rng.stream(key, "folds"), (12,))
     tilt = jnp.tanh((jnp.arange(fields.low.shape[1]) / fields.low.shape[1] - 0.5) * 12)
     uneven = 1 + 0.25 * (u[9] - 0.5) * tilt[None, :] + 0.15 * fields.low_2
-    wander = 0.35 * fields.mid + 0.12 * fields.fine
     old = smooth_step(22.0, 80.0, person.age)
     late = smooth_step(40.0, 82.0, person.age)
-
-    def fold(side, along, ends, depth, width) -> Engraving:
-        begin, full, fading, end = ends
-        there = smooth_step(begin, full, along) * smooth_step(end, fading, along) * uneven
-        path = side + wander * jnp.minimum(width, 1.0)  # A tight fold runs straighter.
-        cut = groove(path, depth * jnp.ones_like(path), width, texel)
-        return Engraving(there * cut.height, there**2 * cut.slope_variance)
-
-    nasolabial = fold(
-        lines.nasolabial_side, lines.nasolabial_along, (-0.05, 0.2, 0.75, 1.15),
-        (0.08 + 0.85 * old) * (0.4 + 0.9 * u[0]), 0.85 + 0.6 * (1 - old),
-    )  # fmt: skip
-    marionette = fold(
-        lines.marionette_side, lines.marionette_along, (-0.1, 0.2, 0.5, 1.1),
-        1.0 * late * (0.2 + u[1]), 0.7,
-    )  # fmt: skip
-    chin = fold(
-        lines.chin_side, lines.chin_along, (0.0, 0.35, 2.0, 3.0),
-        (0.10 + 0.25 * old) * (0.2 + u[2]), 1.1,
-    )  # fmt: skip
-    bag = fold(
-        lines.bag_side, lines.bag_along, (-0.05, 0.25, 0.7, 1.05),
-        (0.06 + 0.65 * old) * (0.2 + 1.1 * u[3]), 0.9,
-    )  # fmt: skip
-    lid = fold(
-        lines.lid_side, lines.lid_along, (-0.15, 0.12, 0.85, 1.1),
-        (0.15 + 0.30 * u[4]) * (1 + 0.4 * old), 0.35,
-    )  # fmt: skip
-    cuts = nasolabial, marionette, chin, bag, lid
-    skin = jax.tree.map(lambda *maps: sum(maps[1:], maps[0]), *cuts)
+    side = jnp.stack([getattr(lines, f"{name}_side") for name in _FOLDS])
+    along = jnp.stack([getattr(lines, f"{name}_along") for name in _FOLDS])
+    begin, full, fading, end = jnp.array(list(_FOLDS.values()))[..., None, None].swapaxes(0, 1)
+    there = smooth_step(begin, full, along) * smooth_step(end, fading, along) * uneven
+    depth = jnp.stack(
+        [
+            (0.05 + 0.70 * _sagging(person)) * (0.4 + 0.9 * u[0]),
+            1.0 * late * (0.2 + u[1]),
+            (0.10 + 0.25 * old) * (0.2 + u[2]),
+            (0.06 + 0.65 * old) * (0.2 + 1.1 * u[3]),
+            (0.15 + 0.30 * u[4]) * (1 + 0.4 * old),
+        ]
+    )
+    width = jnp.array([0.85, 0.7, 1.1, 0.9, 0.35]).at[0].add(0.6 * (1 - old))
+    # Towards their ends folds open out instead of stopping.
+    width = width[:, None, None] * (1 + _OPENING * smooth_step(0.5 * (full + fading), end, along))
+    wander = 0.35 * fields.mid + 0.12 * fields.fine
+    path = side + wander * jnp.minimum(width, 1.0)  # A tight fold runs straighter.
+    cut = groove(path, depth[:, None, None], width, texel)
+    height = jnp.sum(there * cut.height, 0)
     swollen = _swellings(u, person, regions, lines) * uneven
-    return Engraving(skin.height + swollen, skin.slope_variance)
+    return Engraving(height + swollen, jnp.sum(there**2 * cut.slope_variance, 0))
+
+
+def _sagging(person: Person) -> jax.Array:
+    """How far the cheeks have come down: 0 in the young, 1 in the old."""
+    return smooth_step(30.0, 84.0, person.age)
 
 
 def _swellings(u: jax.Array, person: Person, r: Regions, lines: WrinkleLines) -> jax.Array:
@@ -65,8 +69,8 @@ def _swellings(u: jax.Array, person: Person, r: Regions, lines: WrinkleLines) ->
     cheek = jnp.exp(-jnp.abs(side) / reach) * jnp.where(side > 0, 1.0, -0.35)
     # The step across the fold is round, not a cliff.
     cheek *= jnp.tanh(jnp.abs(side) / 2.5)
-    cheek *= smooth_step(0.0, 0.35, along) * smooth_step(1.3, 0.7, along)
-    out = (0.15 + 1.5 * old) * (0.4 + 0.8 * u[0]) * cheek
+    cheek *= smooth_step(0.0, 0.35, along) * smooth_step(1.2, 0.4, along)
+    out = (0.12 + 1.3 * _sagging(person)) * (0.4 + 0.8 * u[0]) * cheek
 
     pouch = jnp.exp(-jnp.square((lines.bag_side + 5.0) / 3.6))
     pouch *= smooth_step(0.0, 0.35, lines.bag_along) * smooth_step(1.0, 0.65, lines.bag_along)

@@ -121,9 +121,9 @@ def _blush(key: jax.Array, worn: jax.Array, r: Regions, f: SkinFields, made: Mak
     x, y = jnp.abs(r.across) - 52.0 - 8 * u[0], r.above_mouth - 40.0 - 8.0 * u[1]
     tilt = 0.35 + 0.35 * u[2]
     along, over = x * jnp.cos(tilt) + y * jnp.sin(tilt), y * jnp.cos(tilt) - x * jnp.sin(tilt)
-    where = jnp.exp(-jnp.square(along / (17 + 6 * u[3])) - jnp.square(over / 11.0))
+    where = jnp.exp(-jnp.hypot(jnp.square(along / (17 + 6 * u[3])), jnp.square(over / 12.0)))
     colour = _cheek_tone(r, made) * jnp.array([1.35, 0.72, 0.62 + 0.3 * u[4]])
-    amount = (0.12 + 0.30 * u[5]) * where * (1 + 0.1 * f.mid + 0.08 * f.fine)
+    amount = (0.10 + 0.22 * u[5] ** 1.5) * where * (1 + 0.1 * f.mid + 0.08 * f.fine)
     return _cover(made, worn * amount, colour, jnp.float32(0.9), jnp.float32(0.04))
 
 

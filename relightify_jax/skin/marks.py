@@ -86,6 +86,8 @@ def _freckles(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> jax.
     u, seeds = _sow(key, _NUM_FRECKLES)
     light = smooth_step(-2.3, -3.1, person.log_melanin)
     prone = smooth_step(0.93 - 0.42 * light, 1.0, u[0]) * (0.15 + 0.85 * light)
+    red_haired = smooth_step(0.71, 0.64, person.eumelanin)
+    prone = jnp.maximum(prone, red_haired * (0.3 + 0.7 * u[0]))
     young = 1 - 0.5 * smooth_step(35.0, 65.0, person.age)
     sun = 0.04 + 0.75 * r.cheeks + 0.9 * r.nose + 0.45 * r.forehead + 0.25 * r.temples
     sun += 0.2 * r.chin + 0.25 * r.moustache

@@ -77,11 +77,11 @@ def _log_melanin(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> j
     # Dark faces differ more between regions: pale in the middle, dark towards the rim.
     dark = smooth_step(-3.0, -1.7, person.log_melanin)
     out = (-0.10 + 0.10 * n[1]) * r.nose + (0.06 + 0.10 * n[2]) * r.chin
-    out += (0.11 + 0.10 * n[3]) * r.ears + (0.18 + 0.12 * n[4]) * r.neck
+    out += (0.11 + 0.10 * n[3]) * r.ears + (0.18 - 0.07 * dark + 0.10 * n[4]) * r.neck
     rim = jnp.hypot(r.across / 80.0, (r.above_mouth - 30.0) / 95.0) + 0.07 * f.low
     rim = smooth_step(0.4, 1.3, rim) * (1 - r.ears)
-    out += (0.05 + 0.16 * dark * u[0]) * rim
-    out += (jnp.log(1.18 + 0.50 * u[1]) * (0.6 + 0.4 * dark) + 0.05 * n[5]) * r.periorbital
+    out += (0.05 + 0.10 * dark * u[0]) * rim
+    out += (jnp.log(1.22 + 0.60 * u[1]) * (0.6 + 0.4 * dark) + 0.05 * n[5]) * r.periorbital
     out += (0.06 + 0.16 * dark * u[2]) * jnp.exp(-r.lid_crease / 4.0)
     out += (0.04 + 0.08 * jnp.abs(n[6]) * dark) * jnp.exp(-r.nasolabial / 4.0)
     out += (0.03 + 0.05 * n[7]) * r.nose_wings
@@ -99,18 +99,19 @@ def _anchor(
     """Shifts a pattern (R, R) so that its means over clear skin are the person's.
 
     The mean over the cheeks becomes `cheek`, that over the forehead `cheek + offset`. What
-    the forehead lacks is added over the upper face, rising from the eyes to mid-forehead.
+    the forehead lacks is added along a ramp from the mouth to the hairline, without an edge.
     """
     cheeks = jnp.square(r.cheeks)
     forehead = jnp.square(r.forehead) * smooth_step(-2.0, -10.0, r.scalp_distance)
-    upper = smooth_step(-0.75, 0.60, r.forehead_height + 0.10 * f.low)
+    upper = smooth_step(-1.0, 0.95, r.forehead_height + 0.12 * f.low)
 
     def mean(weight: jax.Array, values: jax.Array) -> jax.Array:
         return jnp.sum(weight * values) / jnp.maximum(jnp.sum(weight), 1e-6)
 
+    upper = upper - mean(cheeks, upper)
     pattern = pattern + cheek - mean(cheeks, pattern)
     lacking = cheek + offset - mean(forehead, pattern)
-    return pattern + lacking * upper / jnp.maximum(mean(forehead, upper), 0.1)
+    return pattern + lacking * upper / jnp.maximum(mean(forehead, upper), 0.2)
 
 
 def _mottle(gain: jax.Array, f: SkinFields) -> jax.Array:
@@ -172,7 +173,7 @@ def _tan_lines(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> jax
 def _lid_shade(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> jax.Array:
     """Factor (R, R, 3): veins and muscle shine blue through the thin skin of the lids."""
     u = jax.random.uniform(key, (3,))
-    tired = 0.3 + 0.9 * u[0] ** 1.5 + 0.25 * smooth_step(40.0, 70.0, person.age)
+    tired = 0.38 + 1.0 * u[0] ** 1.4 + 0.25 * smooth_step(40.0, 70.0, person.age)
     trough = jnp.exp(-jnp.square(r.tear_trough / 5.0)) * smooth_step(30.0, 5.0, jnp.abs(r.corner))
     inner = jnp.exp(-jnp.square((jnp.abs(r.across) - 19.0) / 9.0))
     amount = 0.7 * r.periorbital * (0.45 + 0.55 * inner) + 0.45 * trough * inner
@@ -185,8 +186,8 @@ def _paint_openings(key: jax.Array, r: Regions, albedo: jax.Array) -> jax.Array:
     """Wet and shaded tissue: lid rims, tear ducts, nostrils."""
     u = jax.random.uniform(key, (3,))
     # Dark skin has darker rims, but less so than its skin.
-    level = jnp.clip(0.08 + 2.4 * jnp.mean(albedo), 0.12, 0.85)
-    pink = jnp.array([0.50, 0.25, 0.20]) * level * (0.9 + 0.3 * u[0])
+    level = jnp.clip(0.03 + 2.5 * jnp.mean(albedo), 0.08, 0.85)
+    pink = jnp.array([0.52, 0.24, 0.18]) * level * (0.9 + 0.3 * u[0])
     rim = smooth_step(-0.3, 0.9, r.eye_distance)[..., None]
     albedo = albedo + (0.35 + 0.25 * u[1]) * rim * (pink - albedo)
     albedo *= 1 - 0.45 * smooth_step(0.8, 3.0, r.eye_distance)[..., None]

@@ -128,6 +128,10 @@ _FURTHEST = 2.3  # Standard deviations; the tails of a fit are not people.
 _TONES = (-63.0, 63.0)  # Typology angles in degrees that are drawn evenly.
 _SCATTER_LIMITS = (-0.7, 1.6)  # Log.
 _TONE_SPREAD = 1.3  # How much wider than measured groups may be to serve a tone.
+# Of how foreheads differ between the people of a group, this much is kept: the rest is
+# uncertainty of the two fits, which would show as a mask that ends at the brows.
+_FOREHEAD_SHARE = 0.45
+_FOREHEAD_LIMIT = 0.4  # Log melanin.
 _MELANIN_GRID = np.linspace(-5.5, -0.65, 48).astype(np.float32)  # Log melanin.
 
 # Skin of red-haired and freckled people has more pheomelanin: chosen, not measured, within
@@ -224,7 +228,8 @@ class _Groups(NamedTuple):
 
 def _stack_groups() -> _Groups:
     groups = GROUPS.values()
-    factors = [[(*row, *(0.0,) * (6 - len(row))) for row in group.factor] for group in groups]
+    factors = np.array([[(*row, *(0.0,) * (6 - len(row))) for row in g.factor] for g in groups])
+    factors[:, 4:] *= _FOREHEAD_SHARE
     return _Groups(
         jnp.asarray([group.mean for group in groups], jnp.float32),
         jnp.asarray(factors, jnp.float32),
@@ -298,6 +303,6 @@ def _person(state: jax.Array, age: jax.Array, male: jax.Array, eumelanin: jax.Ar
         age=age,
         male=male,
         eumelanin=eumelanin,
-        forehead_melanin=state[4],
+        forehead_melanin=jnp.clip(state[4], -_FOREHEAD_LIMIT, _FOREHEAD_LIMIT),
         forehead_blood=state[5],
     )

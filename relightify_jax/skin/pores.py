@@ -18,6 +18,12 @@ _CELL = MILLIMETRES_PER_UV / _CELLS  # mm.
 _COARSEST_TEXEL = 0.8
 
 
+# Few pores are far wider and deeper than the others; those are what a portrait shows.
+_RARE_WIDTH, _RARE_DEPTH = 0.9, 1.2
+# E[(0.4 + 0.8 u + 1.2 u^6)^2] of the depths, u uniform in [0, 1].
+_MEAN_SQUARE = 0.16 + 0.64 / 3 + 1.44 / 13 + 0.32 + 0.96 / 7 + 1.92 / 8
+
+
 class PoreField(NamedTuple):
     """(R, R) each."""
 
@@ -32,6 +38,7 @@ def dig_pores(
     depth: jax.Array,
     furrows: jax.Array,
     drawn: tuple[jax.Array, jax.Array, jax.Array],
+    scale: jax.Array,
 ) -> PoreField:
     """Pits of many sizes, drawn out where skin hangs, and furrows from pit to pit.
 
@@ -46,14 +53,16 @@ def dig_pores(
         depth: (R, R) of a middling pit, mm.
         furrows: (R, R) depth of the furrows between pits, mm.
         drawn: Unit direction (x, y) and factor >= 1 by which pits are longer along it.
+        scale: (2, R, R) millimetres of skin to the right and down per millimetre of the map.
     """
     size = density.shape[0]
     texel = MILLIMETRES_PER_UV / size
     x, y, longer = drawn
-    per_area = density / _CELL**2
+    per_area = density / (_CELL**2 * scale[0] * scale[1])
     # Means over the random sizes below: E[g^2] of depths, and of the middling shape.
     total = per_area * jnp.pi * jnp.square(depth) * 0.5 * (longer + 1 / longer) * _MEAN_SQUARE
-    blur, seen = (TEXEL_FILTER * texel) ** 2, (SLOPE_FILTER * texel) ** 2
+    area = texel**2 * scale[0] * scale[1]
+    blur, seen = TEXEL_FILTER**2 * area, SLOPE_FILTER**2 * area
     long2, wide2 = jnp.square(radius) * longer, jnp.square(radius) / longer
     kept = long2 * wide2 / ((long2 + seen) * (wide2 + seen))
     lost = total * (1 - kept)
@@ -70,15 +79,15 @@ def dig_pores(
         down, right = step
         cell = cells[:, (home + down) % _CELLS][:, :, (home + right) % _CELLS]
         place_x, place_y, rank, big = cell
-        dx = (fraction[None, :] - right - 0.1 - 0.8 * place_x) * _CELL
-        dy = (fraction[:, None] - down - 0.1 - 0.8 * place_y) * _CELL
-        scale = 0.6 + 0.9 * jnp.square(big)
+        dx = (fraction[None, :] - right - 0.1 - 0.8 * place_x) * _CELL * scale[0]
+        dy = (fraction[:, None] - down - 0.1 - 0.8 * place_y) * _CELL * scale[1]
+        widening = 0.6 + 0.9 * big**2 + _RARE_WIDTH * big**8
         along, across = dx * x + dy * y, dx * y - dy * x
-        a, b = scale**2 * long2, scale**2 * wide2
+        a, b = widening**2 * long2, widening**2 * wide2
         gain = jax.lax.rsqrt((1 + blur / a) * (1 + blur / b))
         pit = jnp.exp(-0.5 * (along**2 / (a + blur) + across**2 / (b + blur)))
         there = smooth_step(0.9 * rank, 0.9 * rank + 0.1, density)
-        height -= there * depth * (0.5 + big) * gain * pit
+        height -= there * depth * (0.4 + 0.8 * big + _RARE_DEPTH * big**6) * gain * pit
         distance = jnp.sqrt(along**2 / longer + across**2 * longer)
         second = jnp.minimum(second, jnp.maximum(near, distance))
         return (height, jnp.minimum(near, distance), second), None
@@ -93,5 +102,3 @@ def dig_pores(
     return PoreField(height, lost)
 
 
-# E[(0.5 + u)^2] of the depths, u uniform in [0, 1].
-_MEAN_SQUARE = 1.0 + 1 / 12

@@ -266,7 +266,7 @@ def _masks(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
         "moustache": _step(lm[0, 1] - y + 4, 3.0) * near([164], 19, 8, (0, 4)),
         "nostrils": near([60, 290], 2.6, 2.2, (0, -2)),
         "ears": _step(ears * 25, 3.0),
-        "neck": _step(-_rounded(oval, 5.0) - 6.0, 7.0),
+        "neck": _step(-_rounded(oval, 5.0) - 6.0, 10.0),
         "temples": within(_TEMPLE_HOLLOWS, -1.0, 7.0),
         "perioral": within([_PERIORAL], 3.0, 5.0),
         "nose_wings": np.maximum(

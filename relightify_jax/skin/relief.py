@@ -25,6 +25,7 @@ from relightify_jax.skin.population import Person
 from relightify_jax.skin.pores import dig_pores
 from relightify_jax.skin.regions import Regions
 from relightify_jax.skin.strokes import Engraving
+from relightify_jax.skin.surface import scale_map
 from relightify_jax.skin.wrinkle_lines import WrinkleLines
 from relightify_jax.skin.wrinkles import wrinkle_skin
 
@@ -78,7 +79,7 @@ def cavity(height: jax.Array) -> jax.Array:
     """
     texel = MILLIMETRES_PER_UV / height.shape[0]
     walls = jnp.zeros_like(height)
-    for width, strength in ((0.5, 1.0), (2.5, 0.7)):
+    for width, strength in ((0.5, 1.4), (2.5, 0.7)):
         sigma = max(width / texel, 0.7)
         around = blur_map(height[..., None], sigma)[..., 0]
         walls += strength * jnp.maximum(around - height, 0.0) / (sigma * texel)
@@ -150,13 +151,14 @@ def _pores(
     deep = jnp.exp(0.25 * n[2] + 0.25 * oil + 0.25 * old)
     depth = (
         deep
-        * (0.032 + 0.045 * t_zone + 0.012 * r.cheeks + 0.008 * r.forehead + 0.012 * r.chin)
+        * (0.040 + 0.050 * t_zone + 0.020 * r.cheeks + 0.014 * r.forehead + 0.014 * r.chin)
         * covered
     )
     furrows = (0.004 + 0.008 * old) * jnp.exp(0.3 * n[3]) * (0.6 + 0.6 * r.cheeks + 0.8 * r.neck)
     longer = 1.0 + (0.35 + 0.9 * old) * r.cheeks * (1 - r.nose)
     drawn = lines.drawn_x, lines.drawn_y, longer
-    field = dig_pores(rng.stream(key, "cells"), density, radius, depth, furrows * covered, drawn)
+    scale = scale_map(density.shape[0])
+    field = dig_pores(rng.stream(key, "cells"), density, radius, depth, furrows * covered, drawn, scale)
     return Engraving(field.height, field.slope_variance)
 
 
@@ -186,8 +188,8 @@ def _unevenness(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> ja
     old = smooth_step(30.0, 80.0, person.age)
     # Calm in some places, coarse in others: skin is not evenly bumpy.
     calm = jnp.exp(0.35 * f.low_2)
-    lumps = (0.018 + 0.018 * u[0] + 0.018 * old) * f.mid
-    lumps += (0.006 + 0.009 * u[1] ** 2 + 0.007 * old) * f.fine * calm
+    lumps = (0.012 + 0.012 * u[0] + 0.018 * old) * f.mid
+    lumps += (0.006 + 0.008 * u[1] ** 2 + 0.006 * old) * f.fine * calm
     dimples = (0.3 * u[2] + old) * u[3] * jnp.square(r.chin)
     lumps -= 0.10 * dimples * smooth_step(0.2, 1.6, f.mid_2 + 0.4 * f.fine_2)
-    return lumps * (1 - 0.2 * r.nose + 0.4 * r.chin) * (1 - 0.5 * r.periorbital)
+    return lumps * (1 - 0.2 * r.nose - 0.3 * r.forehead) * (1 - 0.5 * r.periorbital)
