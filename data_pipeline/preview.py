@@ -2,8 +2,8 @@ r"""A contact sheet of a data set: faces as maps, and lit.
 
     python -m data_pipeline.preview DIR --out=sheet.png --num=48
 
-Columns of a face: lit, diffuse albedo, normals, specular albedo, roughness. With --lit only
-the lit textures are shown, many in a row.
+Columns of a face: lit, diffuse albedo, normals, specular albedo, roughness. --show=lit shows
+the lit textures only, --show=heads the faces on their heads, many in a row.
 """
 
 import pathlib
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from data_pipeline.encoding import FaceRecord, decode_record
 from data_pipeline.loaders import open_split, read_facts, record_of
+from data_pipeline.preview_heads import render_heads
 from relightify_jax.core import rng
 from relightify_jax.core.color import srgb_from_linear
 from relightify_jax.core.errors import InputError
@@ -26,6 +27,7 @@ from relightify_jax.core.files import atomic_path
 from relightify_jax.face_models.registry import load_face_model
 from relightify_jax.light_stage.stage import Reflectance, build_stage, light_face
 
+SHOWS = ("maps", "lit", "heads")
 _GREY = 0.5  # sRGB of what is unknown.
 _GAP = 4  # Pixels between faces.
 
@@ -48,8 +50,8 @@ def tiles_of(record: FaceRecord, lit: np.ndarray) -> list[np.ndarray]:
 
     known = record.valid
     images = [
-        np.asarray(srgb_from_linear(jnp.asarray(lit))),
-        np.asarray(srgb_from_linear(jnp.asarray(record.diffuse_albedo))),
+        _shown(lit),
+        _shown(record.diffuse_albedo),
         record.normals * 0.5 + 0.5,
         grey(record.specular_albedo),
         grey(record.roughness),
@@ -60,24 +62,28 @@ def tiles_of(record: FaceRecord, lit: np.ndarray) -> list[np.ndarray]:
 def light_records(
     records: Sequence[FaceRecord], face_model: str, seed: int
 ) -> Iterator[np.ndarray]:
-    """Yields every face under a light of its own, (R, R, 3) linear RGB.
-
-    Raises:
-        InputError: If the identity coefficients are not those of the face model.
-    """
+    """Yields every face under a light of its own, (R, R, 3) linear RGB."""
     model = load_face_model(face_model)
-    coefficients = model.identity.shape[0]
-    if records[0].identity.shape[0] != coefficients:
-        raise InputError(
-            f"The records have {records[0].identity.shape[0]} identity coefficients, the face "
-            f"model {coefficients}; give the data set's own with --face_model."
-        )
     stage = build_stage(model, records[0].valid.shape[0])
     light = jax.jit(light_face)
     for number, record in enumerate(records):
         key = rng.stream(jax.random.key(seed), "preview", number)
         reflectance = Reflectance(*(jnp.asarray(x) for x in record[:4]))
         yield np.asarray(light(key, stage, reflectance, jnp.asarray(record.identity)).texture)
+
+
+def _check_identity(record: FaceRecord, face_model: str) -> None:
+    coefficients = load_face_model(face_model).identity.shape[0]
+    if record.identity.shape[0] != coefficients:
+        raise InputError(
+            f"The records have {record.identity.shape[0]} identity coefficients, the face "
+            f"model {coefficients}; give the data set's own with --face_model."
+        )
+
+
+def _shown(image: np.ndarray) -> np.ndarray:
+    """Linear RGB as sRGB in [0, 1]."""
+    return np.asarray(srgb_from_linear(jnp.asarray(image)))
 
 
 def preview(
@@ -87,7 +93,7 @@ def preview(
     split: str = "train",
     num: int = 48,
     tile: int = 192,
-    lit_only: bool = False,
+    show: str = "maps",
     seed: int = 0,
     face_model: str | None = None,
 ) -> pathlib.Path:
@@ -99,7 +105,7 @@ def preview(
         split: Which records.
         num: At most how many.
         tile: Pixels per side of a map in the sheet.
-        lit_only: Only lit textures, many in a row.
+        show: One of `SHOWS`.
         seed: Of the lights.
         face_model: By default that of the data set.
 
@@ -115,12 +121,19 @@ def preview(
     source = open_split(data_dir, split)
     stored = [source[i] for i in spread_indices(len(source), num)]
     records = [decode_record(record_of(record)) for record in stored]
-    lights = light_records(records, model, seed)
-    faces = []
-    for record, lit in tqdm(zip(records, lights, strict=True), total=len(records), unit="face"):
-        tiles = tiles_of(record, lit)
-        faces.append([_resize(t, tile) for t in (tiles[:1] if lit_only else tiles)])
-    write_sheet(path, faces, faces_per_row=8 if lit_only else 2)
+    _check_identity(records[0], model)
+    if show == "heads":
+        pictures = ([_shown(head)] for head in render_heads(records, model, tile))
+    else:
+        pairs = zip(records, light_records(records, model, seed), strict=True)
+        pictures = (
+            [_shown(lit)] if show == "lit" else tiles_of(record, lit) for record, lit in pairs
+        )
+    faces = [
+        [_resize(image, tile) for image in images]
+        for images in tqdm(pictures, total=len(records), unit="face")
+    ]
+    write_sheet(path, faces, faces_per_row=2 if show == "maps" else 8)
     return path
 
 
@@ -156,7 +169,7 @@ def main(argv: list[str]) -> None:
             split=values.split,
             num=values.num,
             tile=values.tile,
-            lit_only=values.lit,
+            show=values.show,
             seed=values.seed,
             face_model=values.face_model,
         )
@@ -172,7 +185,7 @@ def define_flags() -> None:
     flags.DEFINE_string("split", "train", "Split of the data set.")
     flags.DEFINE_integer("num", 48, "Faces to show.")
     flags.DEFINE_integer("tile", 192, "Pixels per side of a map.")
-    flags.DEFINE_bool("lit", False, "Show lit textures only.")
+    flags.DEFINE_enum("show", "maps", SHOWS, "Maps beside the lit texture, that alone, or heads.")
     flags.DEFINE_integer("seed", 0, "Of the lights.")
     flags.DEFINE_string("face_model", None, "By default the one the data set was made with.")
 

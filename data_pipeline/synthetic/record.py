@@ -44,12 +44,14 @@ def sample_face(key: jax.Array, scene: Scene) -> SyntheticFace:
 
     painted = pigment.paint_skin(rng.stream(key, "skin"), person, regions, fields, detail)
     made_up = makeup.apply_makeup(
-        rng.stream(key, "makeup"), person, regions, fields, painted.albedo,
+        rng.stream(key, "makeup"),
+        person,
+        regions,
+        fields,
+        painted.albedo,
         lip_key=rng.stream(key, "skin"),  # Lipstick ends where the painted lips do.
     )
-    hairs = hair.add_hair(
-        rng.stream(key, "hair"), person, regions, growth, fields, made_up.albedo
-    )
+    hairs = hair.add_hair(rng.stream(key, "hair"), person, regions, growth, fields, made_up.albedo)
     bare = relief.sample_relief(rng.stream(key, "relief"), person, regions, lines, fields)
     shape = bare._replace(
         height=(bare.height + painted.height) * (1 - hairs.covered) + hairs.height

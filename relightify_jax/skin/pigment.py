@@ -89,7 +89,7 @@ def _log_melanin(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> j
     outside = -r.lip_distance
     out -= (0.04 + 0.06 * u[3]) * (1 - 0.6 * dark) * jnp.exp(-jnp.square((outside - 1.6) / 1.2))
     out += 0.26 * dark * u[4] * jnp.exp(-jnp.square((outside - 5.0) / 7.0))
-    out += _mottle(u[5], f) * melanin_sensitivity(person)
+    out += _mottle(u[5], f) * melanin_sensitivity(person) * (1 - 0.4 * r.neck)
     return _anchor(out, person.log_melanin, person.forehead_melanin, r, f)
 
 
@@ -139,7 +139,7 @@ def _log_blood(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> jax
     # Some light faces are ruddy in the middle, more with age.
     ruddy = light * smooth_step(0.80, 1.0, u[0]) * (0.4 + 0.6 * smooth_step(25, 55, person.age))
     middle = jnp.clip(r.cheeks + r.nose + 0.5 * r.chin + 0.3 * r.glabella, 0, 1)
-    out += 0.8 * ruddy * middle * smooth_step(-1.2, 1.0, f.mid + 0.7 * f.low)
+    out += 0.6 * ruddy * middle * smooth_step(-1.2, 1.0, f.mid + 0.7 * f.low)
     # The more blood, the more a relative change of it shows, most so in light skin.
     calm = jnp.clip(jnp.exp(-0.45 * (person.log_blood + 3.8)), 0.5, 1.4) * (1.1 - 0.4 * light)
     uneven = calm * jnp.exp(0.35 * f.low)

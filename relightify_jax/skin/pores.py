@@ -19,9 +19,9 @@ _COARSEST_TEXEL = 0.8
 
 
 # Few pores are far wider and deeper than the others; those are what a portrait shows.
-_RARE_WIDTH, _RARE_DEPTH = 0.9, 1.2
-# E[(0.4 + 0.8 u + 1.2 u^6)^2] of the depths, u uniform in [0, 1].
-_MEAN_SQUARE = 0.16 + 0.64 / 3 + 1.44 / 13 + 0.32 + 0.96 / 7 + 1.92 / 8
+_RARE_WIDTH, _RARE_DEPTH = 0.5, 0.4
+# E[(0.4 + 0.8 u + 0.4 u^6)^2] of the depths, u uniform in [0, 1].
+_MEAN_SQUARE = 0.16 + 0.64 / 3 + 0.16 / 13 + 0.32 + 0.32 / 7 + 0.64 / 8
 
 
 class PoreField(NamedTuple):

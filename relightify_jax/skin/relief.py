@@ -151,7 +151,7 @@ def _pores(
     deep = jnp.exp(0.25 * n[2] + 0.25 * oil + 0.25 * old)
     depth = (
         deep
-        * (0.040 + 0.050 * t_zone + 0.020 * r.cheeks + 0.014 * r.forehead + 0.014 * r.chin)
+        * (0.040 + 0.042 * t_zone + 0.020 * r.cheeks + 0.014 * r.forehead + 0.014 * r.chin)
         * covered
     )
     furrows = (0.004 + 0.008 * old) * jnp.exp(0.3 * n[3]) * (0.6 + 0.6 * r.cheeks + 0.8 * r.neck)

@@ -7,6 +7,7 @@ from PIL import Image
 from test_relightable_faces import write
 
 from data_pipeline import preview
+from data_pipeline.preview_heads import render_heads
 from relightify_jax.core.errors import InputError
 
 
@@ -22,6 +23,7 @@ def without_light(monkeypatch):
             yield np.full_like(record.diffuse_albedo, 0.2)
 
     monkeypatch.setattr(preview, "light_records", grey)
+    monkeypatch.setattr(preview, "_check_identity", lambda record, face_model: None)
 
 
 def test_faces_are_spread_over_the_split():
@@ -40,10 +42,10 @@ def test_unknown_texels_are_grey_in_every_map():
 
 
 @pytest.mark.parametrize(
-    ("lit", "size"), [(False, (2 * (5 * 8 + 4), 3 * (8 + 4))), (True, (5 * (8 + 4), 8 + 4))]
+    ("show", "size"), [("maps", (2 * (5 * 8 + 4), 3 * (8 + 4))), ("lit", (5 * (8 + 4), 8 + 4))]
 )
-def test_the_sheet_has_a_place_for_every_face(data_dir, tmp_path, without_light, lit, size):
-    path = preview.preview(str(data_dir), str(tmp_path / "sheet.png"), num=5, tile=8, lit_only=lit)
+def test_the_sheet_has_a_place_for_every_face(data_dir, tmp_path, without_light, show, size):
+    path = preview.preview(str(data_dir), str(tmp_path / "sheet.png"), num=5, tile=8, show=show)
     with Image.open(path) as image:
         assert image.size == size
 
@@ -61,9 +63,10 @@ def test_bad_options_are_named(data_dir, tmp_path):
         preview.preview(str(tmp_path), "")
 
 
-def test_records_of_another_face_model_are_refused():
+@pytest.mark.parametrize("show", preview.SHOWS)
+def test_records_of_another_face_model_are_refused(data_dir, show):
     with pytest.raises(InputError, match="records have 5 identity coefficients"):
-        next(preview.light_records([fake_record(0)], "embedded", 0))
+        preview.preview(str(data_dir), "", show=show)
 
 
 @pytest.mark.slow
@@ -72,3 +75,13 @@ def test_faces_are_lit():
     first, second = preview.light_records([record, record], "embedded", 0)
     assert first.shape == (32, 32, 3) and np.isfinite(first).all()
     assert np.abs(first - second).mean() > 0.01  # Each under a light of its own.
+
+
+@pytest.mark.slow
+def test_faces_are_put_on_heads_of_their_shape():
+    records = [fake_record(seed, size=64, coefficients=80) for seed in (0, 1)]
+    first, second = render_heads(records, "embedded", 48)
+    assert first.shape == (48, 48, 3) and np.isfinite(first).all()
+    center = np.s_[16:32, 16:32]
+    assert first[center].min() > 0.005 and first[:4, :4].max() < 0.03
+    assert np.abs(first - second).mean() > 0.005

@@ -33,7 +33,7 @@ def test_resolved_and_lost_slope_add_up_to_the_same_at_every_size():
         shares.append(lost / totals[-1])
     # n pi d^2 (a + 1 / a) / 2 of a jittered lattice of 248 x 248 cells.
     per_area = 0.5 * 248**2 / MILLIMETRES_PER_UV**2
-    expected = per_area * np.pi * 0.05**2 * 0.5 * (1.5 + 1 / 1.5) * 1.181
+    expected = per_area * np.pi * 0.05**2 * 0.5 * (1.5 + 1 / 1.5) * 0.8313
     np.testing.assert_allclose(totals, expected, rtol=0.12)
     assert shares[0] == 1 and shares[0] > shares[1] > shares[2] > 0.2
 

@@ -44,7 +44,8 @@ def test_crops_are_pieces_of_the_lit_maps_on_the_latent_grid():
     assert crops.shape == (40, 16, 16, 2)
     corners = crops[:, 0, 0] % 1000
     assert (corners % 8 == 0).all() and set(corners[:, 0]) == {0, 8, 16, 24, 32}
-    np.testing.assert_array_equal(crops - crops[:, :1, :1], crops[:1] - crops[:1, :1, :1])
+    inside = np.broadcast_to(crops[:1] - crops[:1, :1, :1], crops.shape)
+    np.testing.assert_array_equal(crops - crops[:, :1, :1], inside)
     assert (crops[:20] < 1000).all() and (crops[20:] >= 1000).all()
     with pytest.raises(ValueError, match="64 texels from maps of"):
         relit.random_crops(jax.random.key(2), maps, 1, 64)
