@@ -6,15 +6,17 @@ import jax
 import jax.numpy as jnp
 
 from data_pipeline.encoding import FaceRecord
-from data_pipeline.synthetic.scene import Scene
+from data_pipeline.synthetic.scene import Scene, split_guides
 from relightify_jax.core import rng
 from relightify_jax.core.numerics import einsum, normalize
 from relightify_jax.geometry.mesh import vertex_normals
 from relightify_jax.geometry.uv_atlas import sample_atlas
 from relightify_jax.skin import gloss, hair, makeup, pigment, population, relief
-from relightify_jax.skin.noise import MILLIMETRES_PER_UV, band_noise, blur_map, warp_map
+from relightify_jax.skin.hair_growth import HairGrowth
+from relightify_jax.skin.noise import MILLIMETRES_PER_UV, band_noise, blur_map, warp_maps
 from relightify_jax.skin.population import Person
 from relightify_jax.skin.regions import Regions
+from relightify_jax.skin.wrinkle_lines import WrinkleLines
 
 _MAX_COEFFICIENT = 2.2  # Identity coefficients are ~N(0, 1); beyond this heads look odd.
 _MISPLACEMENT = 0.9  # mm by which features sit elsewhere than on the mean face.
@@ -37,8 +39,7 @@ def sample_face(key: jax.Array, scene: Scene) -> SyntheticFace:
     """
     size = scene.outside.shape[0]
     person = population.sample_person(rng.stream(key, "person"))
-    scene = _move_features(rng.stream(key, "regions"), scene)
-    regions, growth, lines = scene.regions, scene.growth, scene.lines
+    regions, growth, lines = _move_features(rng.stream(key, "regions"), scene.guides)
     fields = pigment.sample_fields(rng.stream(key, "fields"), size)
     detail = _sample_detail(rng.stream(key, "detail"), scene.skins, regions)
 
@@ -74,16 +75,11 @@ def sample_face(key: jax.Array, scene: Scene) -> SyntheticFace:
     return SyntheticFace(maps, person)
 
 
-def _move_features(key: jax.Array, scene: Scene) -> Scene:
+def _move_features(key: jax.Array, guides: jax.Array) -> tuple[Regions, HairGrowth, WrinkleLines]:
     """Moves features by a millimetre or two, smoothly: landmarks and fits are not exact."""
-    size = scene.outside.shape[0]
+    size = guides.shape[-1]
     offset = band_noise(key, size, ((30.0, 120.0),) * 2) * _MISPLACEMENT
-    offset = offset * size / MILLIMETRES_PER_UV
-    guides = scene.regions, scene.growth, scene.lines
-    leaves, tree = jax.tree.flatten(guides)
-    moved = warp_map(jnp.stack(leaves, -1), offset)
-    guides = jax.tree.unflatten(tree, list(jnp.moveaxis(moved, -1, 0)))
-    return scene._replace(regions=guides[0], growth=guides[1], lines=guides[2])
+    return split_guides(warp_maps(guides, offset * (size / MILLIMETRES_PER_UV)))
 
 
 def _sample_detail(key: jax.Array, skins: jax.Array, regions: Regions) -> jax.Array:

@@ -1,6 +1,7 @@
 """Everything that all synthetic faces share, as arrays: model, atlas, regions, skins."""
 
 import os
+from itertools import islice
 from typing import NamedTuple
 
 import jax
@@ -28,9 +29,7 @@ class Scene(NamedTuple):
     faces: jax.Array  # (F, 3) int32.
     atlas: UVAtlas  # Of the face part, extended over the whole map.
     outside: jax.Array  # (R, R, 1): 0 on the face, rising to 1 well outside its charts.
-    regions: Regions
-    growth: HairGrowth
-    lines: WrinkleLines
+    guides: jax.Array  # (C, R, R): regions, growth of hair and lines; see `split_guides`.
     skins: jax.Array  # (N, R, R, 2) deviations of log melanin and log blood.
     along_u: jax.Array  # (R, R, 3) mm per texel to the right on the mean head.
     along_v: jax.Array  # (R, R, 3) mm per texel down.
@@ -59,6 +58,11 @@ def build_scene(
     inside = np.asarray(atlas.inside)
     distance = ndimage.distance_transform_edt(~inside) / size
     landmarks = landmark_uv(model)
+    guides = [
+        *build_regions(landmarks, size),
+        *build_hair_growth(landmarks, size),
+        *build_wrinkle_lines(landmarks, size),
+    ]
     skins = load_skins(skins_dir, size, inside) if skins_dir else no_skins(size)
     positions = sample_atlas(atlas, model.faces, model.mean)
     along_u, along_v = _derivatives(np.asarray(positions) * 1e3, inside)
@@ -68,13 +72,19 @@ def build_scene(
         faces=jnp.asarray(model.faces),
         atlas=jax.tree.map(jnp.asarray, atlas),
         outside=jnp.asarray(np.clip(distance / 0.03, 0, 1)[..., None], jnp.float32),
-        regions=build_regions(landmarks, size),
-        growth=jax.tree.map(jnp.asarray, build_hair_growth(landmarks, size)),
-        lines=jax.tree.map(jnp.asarray, build_wrinkle_lines(landmarks, size)),
+        guides=jnp.asarray(np.stack([np.asarray(image, np.float32) for image in guides])),
         skins=jnp.asarray(skins),
         along_u=jnp.asarray(along_u),
         along_v=jnp.asarray(along_v),
     )
+
+
+def split_guides(guides: jax.Array) -> tuple[Regions, HairGrowth, WrinkleLines]:
+    """Names the maps (C, R, R) of a scene's `guides`."""
+    images = iter(guides)
+    regions = Regions(*islice(images, len(Regions._fields)))
+    growth = HairGrowth(*islice(images, len(HairGrowth._fields)))
+    return regions, growth, WrinkleLines(*images)
 
 
 def _derivatives(positions: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,18 +16,17 @@ from relightify_jax.skin.noise import MILLIMETRES_PER_UV, smooth_step
 from relightify_jax.skin.population import Person
 from relightify_jax.skin.regions import Regions
 from relightify_jax.skin.strands import (
-    HairLayer,
+    Bed,
+    Bundle,
+    Roots,
     Strands,
     draw_numbers,
-    draw_strands,
-    pick_roots,
     sample_maps,
-    soften,
+    share_grey,
 )
 
-_BOX = (4.0, 98.0, 291.0, 262.0)  # mm; cheeks, chin and the front of the neck.
-_SPACING = 1.05
-_NUM_HAIRS = 20_000
+# Cheeks, chin and the front of the neck.
+BEARD_BED = Bed(box=(4.0, 98.0, 291.0, 262.0), spacing=1.05, number=20_000)
 _POINTS_PER_MAP = 150  # Points of strands per texel of the map's side.
 _DENSEST = 0.85  # Hairs per square millimetre.
 
@@ -104,20 +103,16 @@ def sample_beard_style(key: jax.Array, person: Person, fine_hair: jax.Array) -> 
     )
 
 
-class Beard(NamedTuple):
-    """A beard as maps, (R, R) each but for the strands."""
+class BeardMaps(NamedTuple):
+    """One person's beard as maps, (R, R) each but for the style."""
 
-    strands: HairLayer
-    undergrowth: jax.Array  # Optical depth of hair that is too dense to be told apart.
-    shadow: jax.Array  # Optical depth of hair seen through the skin.
-
-
-class _Parts(NamedTuple):
-    density: jax.Array  # Share of the densest growth, (R, R) in [0, 1].
+    style: BeardStyle
+    share: jax.Array  # Of the densest growth, in [0, 1].
+    density: jax.Array  # Hairs per square millimetre.
     length: jax.Array  # mm.
 
 
-def _parts(b: BeardStyle, r: Regions, g: HairGrowth, f: SkinFields) -> _Parts:
+def map_beard(b: BeardStyle, r: Regions, g: HairGrowth, f: SkinFields) -> BeardMaps:
     """Where the beard grows, and how long it is worn where."""
     ragged = 1.8 * f.low + 0.9 * f.mid
     natural = 1 - 0.85 * b.crisp
@@ -131,7 +126,7 @@ def _parts(b: BeardStyle, r: Regions, g: HairGrowth, f: SkinFields) -> _Parts:
     lip = smooth_step(-0.5 - natural, 2.0 + 2.5 * natural, g.moustache + 0.4 * natural * ragged)
     lip *= 1 - b.philtrum * jnp.exp(-jnp.square(g.outward / 3.5))
     lip *= off_lips * smooth_step(-2.0, 2.0, g.cheek_line + 2.0)
-    chin = smooth_step(-2.0 - 3.0 * natural, 3.0 + 3.0 * natural, g.goatee + 0.5 * ragged)
+    chin = smooth_step(-2.0 - 3.5 * natural, 3.5 + 5.5 * natural, g.goatee + 0.6 * ragged)
     # Hair thins out from chin and lip to the cheeks, and at both sides of the soul patch.
     middle = jnp.clip(chin + lip, 0, 1)
     jaw = smooth_step(34.0, 8.0, g.neck_line)
@@ -147,67 +142,79 @@ def _parts(b: BeardStyle, r: Regions, g: HairGrowth, f: SkinFields) -> _Parts:
     length = length + (b.moustache - length) * lip
     sideburn = smooth_step(30.0, 8.0, g.cheek_line) * smooth_step(85.0, 100.0, abs(g.outward))
     length = length * (1 - 0.5 * sideburn * (b.sides > 0.3))
-    return _Parts(jnp.clip(b.amount * density, 0.0, 1.0), b.length * length)
+    share = jnp.clip(b.amount * density, 0.0, 1.0)
+    return BeardMaps(b, share, _DENSEST * share, b.length * length)
 
 
-def draw_beard(
-    key: jax.Array,
-    follicles: jax.Array,
-    person: Person,
-    regions: Regions,
-    growth: HairGrowth,
-    fields: SkinFields,
-    fine_hair: jax.Array,
-    grey: jax.Array,
-) -> Beard:
-    """Draws a man's beard or what is left of it; of women at most the down of the lip.
+def beard_strands(
+    maps: BeardMaps, roots: Roots, growth: HairGrowth, fields: SkinFields, grey: jax.Array
+) -> Bundle:
+    """The hairs of the beard.
 
     Args:
-        key: Random key, consumed.
-        follicles: Table of `strands.draw_follicles`.
-        person: Age, sex and pigment.
-        regions: Regions of the face.
+        maps: Of `map_beard`.
+        roots: Where hairs grow.
         growth: Directions and borders.
         fields: Shared noise.
-        fine_hair: 0 for coarse dark hair, 1 for fine light hair.
         grey: Share of grey hairs.
     """
-    size = fields.low.shape[0]
-    texel = MILLIMETRES_PER_UV / size
-    b = sample_beard_style(key, person, fine_hair)
-    parts = _parts(b, regions, growth, fields)
-    roots = pick_roots(follicles, _DENSEST * parts.density, _BOX, _SPACING, _NUM_HAIRS)
-    stack = [growth.beard_u, growth.beard_v, parts.length, fields.mid, fields.mid_2]
-    stack += [growth.goatee + 6.0 * (growth.moustache > 0), fields.low]
-    u, v, length, mid, mid_2, in_front, low = sample_maps(jnp.stack(stack, -1), roots.place).T
+    size = maps.density.shape[0]
+    b = maps.style
+    looked_up = [growth.beard_u, growth.beard_v, maps.length, fields.mid, fields.mid_2]
+    looked_up += [growth.goatee + 6.0 * (growth.moustache > 0), fields.low]
+    u, v, length, mid, mid_2, in_front, low = sample_maps(looked_up, roots.place)
     d = roots.traits
     # Neighbours lean the same way and so form locks.
     swirl = 0.10 + 0.25 * b.curl
     angle = jnp.arctan2(v, u) + swirl * (1.3 * mid + low) + 0.45 * (d[:, 0] + d[:, 1] - 1)
-    length = length * (0.55 + 0.6 * d[:, 2])
+    # Coils take the length up.
+    length = length * (0.55 + 0.6 * d[:, 2]) * (1 - 0.35 * b.curl * smooth_step(2.0, 6.0, length))
     # A hair's own white comes first on the chin.
     greyness = jnp.clip(grey * (0.75 + 0.6 * smooth_step(-4.0, 6.0, in_front)), 0.0, 1.0)
-    is_grey = (d[:, 6] < greyness).astype(jnp.float32)
+    is_grey = share_grey(greyness, d[:, 6], 0.45 + 0.4 * b.curl)
     seen = 1 - 0.6 * is_grey * smooth_step(0.8, 0.3, length)  # White stubble is clear.
     strands = Strands(
         x=roots.place[:, 0],
         y=roots.place[:, 1],
+        right=roots.scale[:, 0],
+        down=roots.scale[:, 1],
         angle=angle,
-        bend=0.5 * mid_2 + 0.8 * (d[:, 3] - 0.5) + 4.0 * b.curl * (d[:, 3] - 0.5),
+        bend=0.5 * mid_2 + (0.8 + 2.6 * b.curl) * (d[:, 3] - 0.5),
         length=jnp.maximum(length, 0.22),
         width=(b.width + 0.004 * b.length) * (0.7 + 0.6 * d[:, 4]) * seen * roots.grows,
         taper=jnp.where(length > 5.0, 0.7, 0.2),
-        wave=b.curl * 0.35 * smooth_step(1.5, 6.0, length),
+        wave=b.curl * 0.22 * smooth_step(1.5, 6.0, length),
         turns=length * 0.35 * b.curl,
         tone=0.6 * (d[:, 5] - 0.5),
         grey=is_grey,
         rank=d[:, 3],
     )
     longest = 1.15 * b.length * jnp.maximum(jnp.maximum(b.sides, b.moustache), b.chin)
-    per_hair = jnp.maximum(jnp.ceil(longest / texel), 1.0).astype(jnp.int32)
-    layer = draw_strands(strands, size, _POINTS_PER_MAP * size, per_hair)
-    long = smooth_step(2.0, 11.0, parts.length)
-    undergrowth = (0.25 + 1.2 * long) * soften(layer.depth, 1.3)
-    undergrowth += 1.8 * long * soften(parts.density, 1.2) ** 3
-    through = soften(parts.density, 2.5) * (1 - 0.6 * long) * smooth_step(0.03, 0.08, b.width)
-    return Beard(layer, undergrowth, through * (1 - 0.55 * fine_hair))
+    per_hair = jnp.maximum(jnp.ceil(longest * size / MILLIMETRES_PER_UV), 1.0).astype(jnp.int32)
+    return Bundle(strands, _POINTS_PER_MAP * size, per_hair)
+
+
+def beard_ground(
+    maps: BeardMaps,
+    soft_depth: jax.Array,
+    soft_share: jax.Array,
+    softer_share: jax.Array,
+    fine_hair: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """What lies under the drawn hairs.
+
+    Args:
+        maps: Of `map_beard`.
+        soft_depth: (R, R) optical depth of the drawn hairs, blurred.
+        soft_share: (R, R) share of the densest growth, blurred.
+        softer_share: The same, blurred more.
+        fine_hair: 0 for coarse dark hair, 1 for fine light hair.
+
+    Returns:
+        Optical depths (R, R) of hair that is too dense to be told apart, and of hair that
+        is seen through the skin.
+    """  # fmt: skip
+    long = smooth_step(2.0, 11.0, maps.length)
+    undergrowth = (0.25 + 1.2 * long) * soft_depth + 1.8 * long * soft_share**3
+    through = softer_share * (1 - 0.6 * long) * smooth_step(0.03, 0.08, maps.style.width)
+    return undergrowth, through * (1 - 0.55 * fine_hair)

@@ -16,22 +16,19 @@ from relightify_jax.skin.noise import MILLIMETRES_PER_UV, smooth_step
 from relightify_jax.skin.population import Person
 from relightify_jax.skin.regions import Regions
 from relightify_jax.skin.strands import (
-    HairLayer,
+    Bed,
+    Bundle,
+    Roots,
     Strands,
     draw_numbers,
-    draw_strands,
-    pick_roots,
     sample_maps,
-    soften,
+    share_grey,
 )
 
-_BROW_BOX = (30.0, 18.0, 265.0, 84.0)  # mm; both brows and all that lies between them.
-_BROW_SPACING = 0.55
-_NUM_BROW_HAIRS = 3000
-_LONGEST_BROW_HAIR = 13.0
-_LASH_BOX = (76.0, 66.0, 219.0, 98.0)
-_LASH_SPACING = 0.45
-_NUM_LASHES = 700
+# Both brows and all that lies between them.
+BROW_BED = Bed(box=(30.0, 18.0, 265.0, 84.0), spacing=0.55, number=3000)
+LASH_BED = Bed(box=(76.0, 66.0, 219.0, 98.0), spacing=0.45, number=700)
+_LONGEST_BROW_HAIR = 13.0  # mm.
 _LONGEST_LASH = 9.0
 _LENGTH = 62.0  # mm of the map from s = 0 to s = 1.
 
@@ -91,10 +88,10 @@ def sample_brow_shape(key: jax.Array, person: Person, fine_hair: jax.Array) -> B
         angular=u[10],
         thick=jnp.clip(thick, 1.5, 11.0),
         tail=0.22 + 0.40 * u[11],
-        head=0.62 + 0.45 * u[12],
+        head=0.55 + 0.40 * u[12],
         soft=0.45 + (1.0 + 1.3 * u[13]) * (1 - 0.85 * groomed),
         density=density * (1 - 0.25 * fine_hair * u[21]),
-        sparse_head=0.65 * u[14] * (1 - 0.5 * groomed),
+        sparse_head=(0.2 + 0.5 * u[14]) * (1 - 0.4 * groomed),
         sparse_tail=0.85 * u[15] ** 1.5 * (0.5 + 0.5 * old),
         gaps=u[16] ** 3,
         strays=(0.01 + 0.10 * u[17]) * (1 - 0.93 * groomed) * (0.5 + 0.5 * male),
@@ -108,15 +105,18 @@ def sample_brow_shape(key: jax.Array, person: Person, fine_hair: jax.Array) -> B
     )
 
 
-class _BrowMaps(NamedTuple):
+class BrowMaps(NamedTuple):
+    """One person's brows as maps, (R, R) each but for the shape."""
+
+    shape: BrowShape
     along: jax.Array  # s.
     across: jax.Array  # From -1 at the lower edge to 1 at the upper one.
     body: jax.Array  # 1 inside the brow, 0 outside.
     density: jax.Array  # Hairs per square millimetre.
 
 
-def _brow_maps(b: BrowShape, r: Regions, g: HairGrowth, f: SkinFields) -> _BrowMaps:
-    """Coordinates and density (R, R) of either brow."""
+def map_brows(b: BrowShape, r: Regions, g: HairGrowth, f: SkinFields) -> BrowMaps:
+    """Coordinates and density of either brow."""
     side = jnp.sign(g.outward)
     # The two are never quite alike.
     s = r.brow_along + 0.012 * side * b.unruly / 0.15
@@ -134,8 +134,10 @@ def _brow_maps(b: BrowShape, r: Regions, g: HairGrowth, f: SkinFields) -> _BrowM
     fray = 0.35 * b.soft * f.mid + 0.25 * b.soft * f.fine
     upper = jax.nn.sigmoid((half - t + fray) / (0.34 * b.soft))
     lower = jax.nn.sigmoid((half + t - fray) / (0.26 * b.soft))
-    slope = 0.02 * f.mid + 0.03 * t / jnp.maximum(b.thick, 1.0)  # Ends are not cut straight.
-    inner = smooth_step(start - 0.035, start + 0.05, s + slope)
+    # Ends are not cut straight: the inner one is round, and lower inside than outside.
+    slope = 0.025 * f.mid + 0.05 * t / jnp.maximum(b.thick, 1.0)
+    corner = 0.045 * jnp.square(t / jnp.maximum(half, 0.5))
+    inner = smooth_step(start - 0.06, start + 0.13, s + slope - jnp.minimum(corner, 0.1))
     outer = smooth_step(end + 0.03, end - 0.10, s + slope)
     body = upper * lower * inner * outer
     density = body * (1 - b.sparse_head * smooth_step(start + 0.30, start, s))
@@ -145,51 +147,33 @@ def _brow_maps(b: BrowShape, r: Regions, g: HairGrowth, f: SkinFields) -> _BrowM
     near *= smooth_step(start - 0.12, start + 0.05, s) * smooth_step(end + 0.15, end - 0.05, s)
     between = smooth_step(start + 0.05, start - 0.15, s) * jnp.exp(-jnp.square((t + 1) / 5.0))
     density = b.density * density + b.strays * near + b.bridge * between
-    return _BrowMaps(s, t / jnp.maximum(half, 0.5), body, density)
+    density = jnp.minimum(density, 1 / BROW_BED.spacing**2)
+    return BrowMaps(b, s, t / jnp.maximum(half, 0.5), body, density)
 
 
-def draw_brows(
-    key: jax.Array,
-    follicles: jax.Array,
-    person: Person,
-    regions: Regions,
-    growth: HairGrowth,
-    fields: SkinFields,
-    fine_hair: jax.Array,
-    grey: jax.Array,
-) -> tuple[HairLayer, jax.Array]:
-    """Eyebrows as strands.
+def brow_strands(
+    maps: BrowMaps, roots: Roots, growth: HairGrowth, fields: SkinFields, grey: jax.Array
+) -> Bundle:
+    """The hairs of the brows.
 
     Args:
-        key: Random key, consumed.
-        follicles: Table of `strands.draw_follicles`.
-        person: Age and sex.
-        regions: Regions of the face.
+        maps: Of `map_brows`.
+        roots: Where hairs grow.
         growth: Directions of growth.
         fields: Shared noise.
-        fine_hair: 0 for coarse dark hair, 1 for fine light hair.
-        grey: Share of grey hairs in the brows.
-
-    Returns:
-        The hairs, and the optical depth (R, R) of the soft shade under them.
+        grey: Share of grey hairs.
     """
-    size = fields.low.shape[0]
-    b = sample_brow_shape(key, person, fine_hair)
-    maps = _brow_maps(b, regions, growth, fields)
-    density = jnp.minimum(maps.density, 1 / _BROW_SPACING**2)
-    roots = pick_roots(follicles, density, _BROW_BOX, _BROW_SPACING, _NUM_BROW_HAIRS)
-    stack = [maps.along, maps.across, growth.brow_u, growth.brow_v, fields.mid, fields.mid_2]
-    stack += [maps.body, fields.fine]
-    s, t, u, v, mid, mid_2, body, fine = sample_maps(jnp.stack(stack, -1), roots.place).T
+    size = maps.body.shape[0]
+    b = maps.shape
+    looked_up = [maps.along, maps.across, maps.body, growth.brow_u, growth.brow_v]
+    looked_up += [fields.mid, fields.mid_2, fields.fine]
+    s, t, body, u, v, mid, mid_2, fine = sample_maps(looked_up, roots.place)
     d = roots.traits
     side = jnp.where(u > 0, 1.0, -1.0)
     # Hairs stand up at the inner end and soon lie down along the brow; those above and
     # below it lean towards its middle.
-    standing = jnp.interp(
-        s - b.start,
-        jnp.array([-0.15, 0.0, 0.12, 0.30, 0.60, 0.95]),
-        jnp.array([1.75, 1.50, 1.05, 0.62, 0.28, 0.02]),
-    )
+    behind = jnp.maximum(s - b.start + 0.15, 0.0)
+    standing = 1.75 * jnp.exp(-4.2 * behind**1.6)
     standing += b.upright - 0.34 * jnp.clip(t, -1.2, 1.2) * smooth_step(0.08, 0.3, s - b.start)
     scatter = (d[:, 0] + d[:, 1] - 1) * 2.2
     standing += b.unruly * (scatter + 0.8 * mid + 0.5 * fine)
@@ -204,6 +188,8 @@ def draw_brows(
     strands = Strands(
         x=roots.place[:, 0],
         y=roots.place[:, 1],
+        right=roots.scale[:, 0],
+        down=roots.scale[:, 1],
         angle=angle,
         bend=bend,
         length=jnp.clip(length, 1.2, _LONGEST_BROW_HAIR),
@@ -212,49 +198,66 @@ def draw_brows(
         wave=jnp.zeros_like(s),
         turns=jnp.zeros_like(s),
         tone=0.55 * (d[:, 5] - 0.5) + 0.4 * is_fine,
-        grey=(d[:, 6] < grey).astype(jnp.float32),
+        grey=share_grey(grey, d[:, 6], 0.35),
         rank=d[:, 7],
     )
-    texel = MILLIMETRES_PER_UV / size
-    per_hair = max(4, round(_LONGEST_BROW_HAIR / texel))
-    layer = draw_strands(strands, size, _NUM_BROW_HAIRS * per_hair, per_hair)
-    shade = b.shadow * soften(layer.depth, 1.5)
-    powder = maps.body * (1 - 0.6 * smooth_step(b.start + 0.2, b.start, maps.along))
-    return layer, shade + b.filled * powder * (0.8 + 0.1 * fields.fine)
+    per_hair = max(4, round(_LONGEST_BROW_HAIR * size / MILLIMETRES_PER_UV))
+    return Bundle(strands, BROW_BED.number * per_hair, per_hair)
 
 
-def draw_lashes(
-    key: jax.Array,
-    follicles: jax.Array,
-    person: Person,
-    regions: Regions,
-    growth: HairGrowth,
-    fine_hair: jax.Array,
-) -> tuple[HairLayer, jax.Array]:
-    """Eyelashes as strands from the lid margins outwards.
+def brow_shade(maps: BrowMaps, soft_depth: jax.Array, fields: SkinFields) -> jax.Array:
+    """Optical depth (R, R) of fine hairs, shade and powder under the hairs.
 
-    Returns:
-        The lashes, and the optical depth (R, R) of the dark line of their roots.
+    Args:
+        maps: Of `map_brows`.
+        soft_depth: (R, R) optical depth of the drawn hairs, blurred.
+        fields: Shared noise.
     """
-    size = regions.eye_distance.shape[0]
-    texel = MILLIMETRES_PER_UV / size
+    b = maps.shape
+    powder = maps.body * (1 - 0.6 * smooth_step(b.start + 0.2, b.start, maps.along))
+    return b.shadow * soft_depth + b.filled * powder * (0.8 + 0.1 * fields.fine)
+
+
+class LashMaps(NamedTuple):
+    """One person's lashes."""
+
+    numbers: jax.Array  # (7,) uniform random numbers.
+    mascara: jax.Array  # 1 where it is worn.
+    density: jax.Array  # (R, R) lashes per square millimetre.
+    line: jax.Array  # (R, R) optical depth of the dark line of the roots.
+
+
+def map_lashes(
+    key: jax.Array, person: Person, r: Regions, g: HairGrowth, fine_hair: jax.Array
+) -> LashMaps:
+    """Where lashes grow: along the margins of the lids."""
+    texel = MILLIMETRES_PER_UV / r.eye_distance.shape[0]
     u = jax.random.uniform(key, (7,))
-    worn = (1 - person.male) * (u[0] < 0.4)  # Mascara.
-    is_upper = growth.lash_v < 0
-    margin = jnp.abs(regions.eye_distance)
+    worn = (1 - person.male) * (u[0] < 0.4)
+    is_upper = g.lash_v < 0
     upper_density = 2.6 * (0.6 + 0.5 * u[1])
     lower_density = 1.3 * (0.3 + 0.8 * u[2])
     # None grow at the tear duct.
-    inner = growth.lash_u * jnp.sign(growth.outward)
+    inner = g.lash_u * jnp.sign(g.outward)
     bare = smooth_step(-0.95, -0.6, inner) * smooth_step(0.99, 0.9, inner)
     density = jnp.where(is_upper, upper_density, lower_density) * bare
-    roots = pick_roots(
-        follicles,
-        density * smooth_step(0.75, 0.35, margin),
-        _LASH_BOX, _LASH_SPACING, _NUM_LASHES,
-    )  # fmt: skip
-    stack = [growth.lash_u, growth.lash_v, growth.outward, regions.eye_distance]
-    du, dv, outward, depth = sample_maps(jnp.stack(stack, -1), roots.place).T
+    density *= smooth_step(0.75, 0.35, jnp.abs(r.eye_distance))
+    # The line of the roots is thinner than a texel: wider and fainter on coarse maps.
+    width = 0.35 + 0.25 * u[5]
+    seen = jnp.sqrt(width**2 + 0.3 * texel**2)
+    strength = jnp.where(is_upper, 0.5 + 0.5 * u[6] + 1.1 * worn, 0.12 + 0.25 * u[6] + 0.4 * worn)
+    line = strength * (1 - 0.35 * fine_hair) * width / seen
+    line = line * bare * jnp.exp(-jnp.square(r.eye_distance / seen))
+    return LashMaps(u, worn, density, line)
+
+
+def lash_strands(
+    maps: LashMaps, roots: Roots, regions: Regions, growth: HairGrowth, fine_hair: jax.Array
+) -> Bundle:
+    """Eyelashes, from the lid margins outwards."""
+    u, worn = maps.numbers, maps.mascara
+    looked_up = [growth.lash_u, growth.lash_v, growth.outward, regions.eye_distance]
+    du, dv, outward, depth = sample_maps(looked_up, roots.place)
     d = roots.traits
     norm = jnp.sqrt(du**2 + dv**2 + 1e-6)
     upper = dv < 0
@@ -266,6 +269,8 @@ def draw_lashes(
     strands = Strands(
         x=roots.place[:, 0] + depth * du / norm,
         y=roots.place[:, 1] + depth * dv / norm,
+        right=roots.scale[:, 0],
+        down=roots.scale[:, 1],
         angle=angle,
         bend=bend,
         length=jnp.minimum(length * (0.45 + 0.55 * d[:, 3]) * (0.6 + 0.5 * outer), _LONGEST_LASH),
@@ -277,11 +282,5 @@ def draw_lashes(
         grey=jnp.zeros_like(du),
         rank=d[:, 5],
     )
-    per_hair = max(4, round(_LONGEST_LASH / texel))
-    layer = draw_strands(strands, size, _NUM_LASHES * per_hair, per_hair)
-    # The line of the roots is thinner than a texel: wider and fainter on coarse maps.
-    width = 0.35 + 0.25 * u[5]
-    seen = jnp.sqrt(width**2 + 0.3 * texel**2)
-    strength = jnp.where(is_upper, 0.5 + 0.5 * u[6] + 1.1 * worn, 0.12 + 0.25 * u[6] + 0.4 * worn)
-    line = strength * (1 - 0.35 * fine_hair) * width / seen
-    return layer, line * bare * jnp.exp(-jnp.square(regions.eye_distance / seen))
+    per_hair = max(4, round(_LONGEST_LASH * maps.density.shape[0] / MILLIMETRES_PER_UV))
+    return Bundle(strands, LASH_BED.number * per_hair, per_hair)

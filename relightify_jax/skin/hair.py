@@ -10,15 +10,19 @@ import jax
 import jax.numpy as jnp
 
 from relightify_jax.core import rng
-from relightify_jax.skin.beard import draw_beard
-from relightify_jax.skin.brows import draw_brows, draw_lashes
+from relightify_jax.skin import beard, brows, scalp
 from relightify_jax.skin.fields import SkinFields
 from relightify_jax.skin.hair_growth import HairGrowth
 from relightify_jax.skin.noise import smooth_step
 from relightify_jax.skin.population import Person
 from relightify_jax.skin.regions import Regions
-from relightify_jax.skin.scalp import draw_scalp
-from relightify_jax.skin.strands import HairLayer, draw_follicles
+from relightify_jax.skin.strands import (
+    HairLayer,
+    draw_follicles,
+    draw_strands,
+    pick_roots,
+    soften,
+)
 
 # Albedo of hair, linear RGB, by lightness from black to light blond; plausible choices.
 _PALETTE = (
@@ -65,8 +69,9 @@ def sample_hair_colour(key: jax.Array, person: Person) -> HairColour:
     # Black hair is common with any skin, all else with light skin only.
     lightness = 0.12 * u[0] + light_skin * jnp.where(u[1] < 0.35, 0.0, 0.9 * u[0] ** 1.3)
     palette = jnp.array(_PALETTE)
-    steps = jnp.linspace(0.0, 1.0, len(_PALETTE))
-    colour = jnp.stack([jnp.interp(lightness, steps, channel) for channel in palette.T])
+    step = lightness * (len(_PALETTE) - 1)
+    near = jnp.clip(1 - jnp.abs(step - jnp.arange(len(_PALETTE))), 0.0, 1.0)
+    colour = jnp.sum(near[:, None] * palette, axis=0)
     # Of those with reddish melanin two in three are red-haired.
     reddish = smooth_step(0.70, 0.67, person.eumelanin)
     red = jnp.maximum(reddish * (u[2] < 0.67), 0.7 * light_skin * (u[2] > 0.98))
@@ -109,28 +114,81 @@ def add_hair(
         albedo: (R, R, 3) of bare skin, linear RGB.
     """
     c = sample_hair_colour(rng.stream(key, "colour"), person)
-    follicles = draw_follicles(rng.stream(key, "follicles"))
-    common = follicles, person, regions, growth, fields, c.fine
-    scalp = draw_scalp(rng.stream(key, "scalp"), *common, c.grey_head)
-    beard = draw_beard(rng.stream(key, "beard"), *common, c.grey_beard)
-    brows, brow_shade = draw_brows(rng.stream(key, "brows"), *common, c.grey_brows)
-    lashes, lash_line = draw_lashes(
-        rng.stream(key, "lashes"), follicles, person, regions, growth, c.fine
+    maps = _map_hair(key, person, regions, growth, fields, c.fine)
+    roots = pick_roots(
+        draw_follicles(rng.stream(key, "follicles")),
+        [kind.density for kind in maps],
+        [scalp.SCALP_BED, beard.BEARD_BED, brows.BROW_BED, brows.LASH_BED],
     )
+    bundles = [
+        scalp.scalp_strands(maps.scalp, roots[0], growth, fields, c.fine, c.grey_head),
+        beard.beard_strands(maps.beard, roots[1], growth, fields, c.grey_beard),
+        brows.brow_strands(maps.brows, roots[2], growth, fields, c.grey_brows),
+        brows.lash_strands(maps.lashes, roots[3], regions, growth, c.fine),
+    ]
+    drawn = draw_strands(bundles, albedo.shape[0])
+    grown, shaven, brushed, lashes = (HairLayer(*maps) for maps in zip(*drawn, strict=True))
+    blurred = soften(
+        jnp.stack([*drawn.depth[:3], maps.scalp.density, maps.beard.share, maps.beard.share]),
+        (1.3, 1.3, 1.5, 4.0, 1.2, 2.5),
+    )
+    ground, cropped = scalp.scalp_ground(maps.scalp, blurred[0], blurred[3])
+    undergrowth, stubble = beard.beard_ground(
+        maps.beard, blurred[1], blurred[4], blurred[5], c.fine
+    )
+    shade = brows.brow_shade(maps.brows, blurred[2], fields)
 
-    albedo = _shine_through(albedo, 1.3 * scalp.shadow, c.head, c.grey_head)
-    albedo = _shine_through(albedo, beard.shadow, c.beard, c.grey_beard)
+    albedo = _shine_through(albedo, 1.3 * cropped, c.head, c.grey_head)
+    albedo = _shine_through(albedo, stubble, c.beard, c.grey_beard)
     layers = [
-        (_shade(scalp.ground), _mix(0.65 * c.head, 0.7 * c.grey_head), 0.0),
-        (scalp.strands, c.head, 0.12),
-        (_shade(beard.undergrowth), _mix(0.6 * c.beard, 0.6 * c.grey_beard), 0.0),
-        (beard.strands, c.beard, 0.10),
-        (_shade(brow_shade), 0.9 * c.brows, 0.0),
-        (brows, c.brows, 0.08),
-        (_shade(lash_line), c.lashes, 0.0),
+        (
+            _shade(ground, 0.12 * (fields.mid_2 + fields.fine + fields.grain)),
+            _mix(0.65 * c.head, 0.7 * c.grey_head),
+            0.0,
+        ),
+        (grown, c.head, 0.12),
+        (_shade(undergrowth), _mix(0.6 * c.beard, 0.6 * c.grey_beard), 0.0),
+        (shaven, c.beard, 0.10),
+        (_shade(shade), 0.9 * c.brows, 0.0),
+        (brushed, c.brows, 0.08),
+        (_shade(maps.lashes.line), c.lashes, 0.0),
         (lashes, c.lashes, 0.03),
     ]
-    bare = jnp.ones_like(scalp.ground)
+    return _lay(albedo, layers)
+
+
+class _HairMaps(NamedTuple):
+    """All kinds of hair of one person, in the order in which they are laid."""
+
+    scalp: scalp.ScalpMaps
+    beard: beard.BeardMaps
+    brows: brows.BrowMaps
+    lashes: brows.LashMaps
+
+
+def _map_hair(
+    key: jax.Array,
+    person: Person,
+    regions: Regions,
+    growth: HairGrowth,
+    fields: SkinFields,
+    fine_hair: jax.Array,
+) -> _HairMaps:
+    """How and where each kind of hair grows."""
+    head = scalp.sample_scalp_style(rng.stream(key, "scalp"), person)
+    style = beard.sample_beard_style(rng.stream(key, "beard"), person, fine_hair)
+    shape = brows.sample_brow_shape(rng.stream(key, "brows"), person, fine_hair)
+    return _HairMaps(
+        scalp.map_scalp(head, regions, growth, fields),
+        beard.map_beard(style, regions, growth, fields),
+        brows.map_brows(shape, regions, growth, fields),
+        brows.map_lashes(rng.stream(key, "lashes"), person, regions, growth, fine_hair),
+    )
+
+
+def _lay(albedo: jax.Array, layers: list[tuple[HairLayer, jax.Array, float]]) -> Hair:
+    """Lays layers, each with the colour (3,) and the thickness in mm of its hairs, in turn."""
+    bare = jnp.ones(albedo.shape[:2])
     height = jnp.zeros_like(bare)
     for layer, colour, thickness in layers:
         coverage = 1 - jnp.exp(-layer.depth)
@@ -144,10 +202,10 @@ def add_hair(
     return Hair(albedo, 1 - bare, height)
 
 
-def _shade(depth: jax.Array) -> HairLayer:
+def _shade(depth: jax.Array, tone: jax.Array | float = 0.0) -> HairLayer:
     """A layer (R, R) of hair in which no single hairs are seen."""
     zero = jnp.zeros_like(depth)
-    return HairLayer(depth, zero, zero, zero + 0.7)
+    return HairLayer(depth, zero + tone, zero, zero + 0.7)
 
 
 def _mix(colour: jax.Array, grey: jax.Array) -> jax.Array:

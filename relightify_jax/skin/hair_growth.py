@@ -137,7 +137,7 @@ def _scalp(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     recess = lm[54] + [9.0, -6.0]
     other = np.array([2 * middle - recess[0], recess[1]])
     return {
-        "hairline": _rounded(hairline, 5.0),
+        "hairline": _rounded(hairline, 13.0),
         "widows_peak": _bump(grid, top, (10.0, 22.0)),
         "temples": _bump(grid, recess, (21.0, 22.0)) + _bump(grid, other, (21.0, 22.0)),
         "sideburn": y - ear_top,
@@ -178,8 +178,9 @@ def _beard(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     )  # fmt: skip
     goatee = whole(
         [
-            *(lm[57] + [-3.0, 0.0], lm[43] + [-4.0, 0.0], lm[204] + [-3.0, 0.0]),
-            *(lm[211] + [0.0, 0.0], lm[176] + [-8.0, 4.0], lm[152] + [-6.0, 14.0]),
+            *(lm[57] + [-3.0, -2.0], lm[43] + [-3.5, 0.0], lm[204] + [0.0, -2.0]),
+            *(lm[194] + [-6.0, 3.0], lm[32] + [6.0, 6.0], lm[148] + [0.0, 2.0]),
+            lm[152] + [0.0, 6.0],
         ],
         [(lm[i] - [0, 2.0]).tolist() for i in (291, 405, 17, 181, 61)],
     )
@@ -189,7 +190,7 @@ def _beard(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
         "cheek_line": _rounded(_polygon_distance(grid, cheek), 5.0),
         "neck_line": _rounded(_polygon_distance(grid, neck), 6.0),
         "moustache": _rounded(_polygon_distance(grid, moustache), 1.5),
-        "goatee": _rounded(_polygon_distance(grid, goatee), 3.0),
+        "goatee": _rounded(_polygon_distance(grid, goatee), 6.0),
         "soul_patch": _bump(grid, lm[18] + [0.0, 0.5], (5.0, 5.0)),
         "bare_patch": _bump(grid, pocket, (9.0, 4.5)) + _bump(grid, other, (9.0, 4.5)),
     }

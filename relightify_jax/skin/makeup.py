@@ -165,7 +165,7 @@ def _lipstick(
     # Strong colours are fewer than tinted balms; the inner lip wears off first.
     amount = (0.18 + 0.72 * u[2] ** 1.5) * lips
     amount = amount * (1 - 0.35 * u[3] * smooth_step(-2.0, 5.0, r.mouth_distance))
-    amount = amount * smooth_step(9.0, 2.0, r.mouth_distance) * (1 + 0.06 * f.fine)
+    amount = amount * smooth_step(9.0, 2.0, r.mouth_distance) * (1 + 0.025 * f.fine)
     glossy = u[4] < 0.45
     gloss, rough = jnp.where(glossy, 1.6, 0.75), jnp.where(glossy, -0.16, 0.12)
     return _cover(made, worn * amount, colour, gloss, rough)

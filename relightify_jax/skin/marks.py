@@ -219,5 +219,5 @@ def _vitiligo(key: jax.Array, r: Regions, f: SkinFields) -> jax.Array:
     border = jnp.max(jax.vmap(around)(place, radius), axis=0)
     border = jnp.maximum(border, u[1] * 1.6 * r.periorbital - 0.8)
     border = jnp.maximum(border, u[2] * 1.6 * r.perioral - 0.9)
-    border = border + 0.22 * f.mid + 0.12 * f.low + 0.06 * f.fine
-    return (u[0] < _VITILIGO_SHARE) * smooth_step(-0.02, 0.10, border)
+    border = border + 0.15 * f.mid + 0.12 * f.low + 0.03 * f.fine
+    return (u[0] < _VITILIGO_SHARE) * smooth_step(-0.04, 0.18, border)

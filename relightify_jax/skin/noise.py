@@ -29,14 +29,17 @@ def band_noise(key: jax.Array, size: int, bands: tuple[tuple[float, float], ...]
     Returns:
         (R, R, N) zero-mean periodic fields of unit variance when fully resolved.
     """
-    fields = [
-        _one_band(jax.random.fold_in(key, index), size, *band) for index, band in enumerate(bands)
-    ]
-    return jnp.stack(fields, -1)
+    # Fields of one band are drawn together: each call adds to the time of compilation.
+    fields: dict[int, jax.Array] = {}
+    for index, band in enumerate(dict.fromkeys(bands)):
+        places = [place for place, other in enumerate(bands) if other == band]
+        drawn = _one_band(jax.random.fold_in(key, index), size, len(places), *band)
+        fields.update(zip(places, drawn, strict=True))
+    return jnp.stack([fields[place] for place in range(len(bands))], -1)
 
 
-def _one_band(key: jax.Array, size: int, shortest: float, longest: float) -> jax.Array:
-    """One field (R, R), drawn on a lattice just fine enough and interpolated exactly."""
+def _one_band(key: jax.Array, size: int, count: int, shortest: float, longest: float) -> jax.Array:
+    """Fields (count, R, R), drawn on a lattice just fine enough and interpolated exactly."""
     longest = max(longest, 1.5 * shortest)
     lattice = 2 * math.ceil(_SAMPLES_PER_WAVELENGTH * MILLIMETRES_PER_UV / shortest / 2)
     fx = jnp.fft.rfftfreq(lattice, MILLIMETRES_PER_UV / lattice)[None, :]  # 1 / mm.
@@ -48,11 +51,13 @@ def _one_band(key: jax.Array, size: int, shortest: float, longest: float) -> jax
     # The conjugate half of the spectrum counts as well; the first column has none.
     power = 2 * jnp.sum(gain**2) - jnp.sum(gain[:, 0] ** 2)
     gain = gain / jnp.sqrt(power)
-    spectrum = jnp.fft.rfft2(jax.random.normal(key, (lattice, lattice))) * gain
+    # Uniform numbers do: each value of the field is the sum of hundreds of them.
+    white = jax.random.uniform(key, (count * lattice * lattice,), minval=-1.0) * math.sqrt(3)
+    spectrum = jnp.fft.rfft2(white.reshape(count, lattice, lattice)) * gain
     half = min(lattice, size) // 2  # Frequencies that both the lattice and the map hold.
-    spectrum = jnp.concatenate([spectrum[:half], spectrum[lattice - half + 1 :]])[:, :half]
-    gap = jnp.zeros((size - spectrum.shape[0], half), spectrum.dtype)
-    spectrum = jnp.concatenate([spectrum[:half], gap, spectrum[half:]])
+    low, high = spectrum[:, :half, :half], spectrum[:, lattice - half + 1 :, :half]
+    gap = jnp.zeros((count, size + 1 - 2 * half, half), spectrum.dtype)
+    spectrum = jnp.concatenate([low, gap, high], axis=1)
     # Texel centres lie half a texel inside; without this, maps of two sizes are shifted.
     turn = jnp.fft.fftfreq(size)[:, None] + jnp.arange(half)[None, :] / size
     spectrum = spectrum * jnp.exp(1j * jnp.pi * turn)
@@ -68,42 +73,24 @@ def blur_map(image: jax.Array, sigma: jax.Array | float) -> jax.Array:
     return einsum("ij,kl,jlc->ikc", weights, weights, image)
 
 
-def scatter_spots(
-    key: jax.Array, size: int, count: int, radius: jax.Array, height: jax.Array
-) -> jax.Array:
-    """Adds `count` Gaussian spots at uniform places.
+def warp_maps(maps: jax.Array, offset: jax.Array) -> jax.Array:
+    """Samples maps (C, R, R) bilinearly at each texel plus `offset` (R, R, 2) (x, y texels)."""
+    size = maps.shape[-1]
+    axis = jnp.arange(size, dtype=jnp.float32)
+    x = jnp.clip(axis + offset[..., 0], 0.0, size - 1.001)
+    y = jnp.clip(axis[:, None] + offset[..., 1], 0.0, size - 1.001)
+    left, top = jnp.floor(x), jnp.floor(y)
+    fx, fy = x - left, y - top
+    index = (top * size + left).astype(jnp.int32)
 
-    Args:
-        key: Random key, consumed.
-        size: Texels per side R.
-        count: Number of spots.
-        radius: (count,) standard deviations in texels.
-        height: (count,) peaks, for spots that are resolved; smaller ones are lower, as
-            if area-averaged over a texel.
+    def warp(image: jax.Array) -> jax.Array:
+        flat = image.reshape(-1)
+        top = flat[index] * (1 - fx) + flat[index + 1] * fx
+        bottom = flat[index + size] * (1 - fx) + flat[index + size + 1] * fx
+        return top * (1 - fy) + bottom * fy
 
-    Returns:
-        (R, R) sum of the spots.
-    """
-    center = jax.random.uniform(key, (2, count)) * size
-    index = jnp.arange(size, dtype=jnp.float32)[:, None] + 0.5
-    seen = jnp.sqrt(radius**2 + 0.25)
-    rows, columns = (jnp.exp(-0.5 * ((index - c) / seen) ** 2) for c in center)
-    return einsum("in,jn->ij", rows * (height * (radius / seen) ** 2), columns)
-
-
-def warp_map(image: jax.Array, offset: jax.Array) -> jax.Array:
-    """Samples (R, R, C) bilinearly at each texel plus `offset` (R, R, 2) (x, y texels)."""
-    size = image.shape[0]
-    y, x = jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")
-    sx = jnp.clip(x + offset[..., 0], 0.0, size - 1.001)
-    sy = jnp.clip(y + offset[..., 1], 0.0, size - 1.001)
-    x0, y0 = jnp.floor(sx).astype(jnp.int32), jnp.floor(sy).astype(jnp.int32)
-    fx, fy = (sx - x0)[..., None], (sy - y0)[..., None]
-    flat = image.reshape(size * size, -1)
-    index = y0 * size + x0
-    top = flat[index] * (1 - fx) + flat[index + 1] * fx
-    bottom = flat[index + size] * (1 - fx) + flat[index + size + 1] * fx
-    return top * (1 - fy) + bottom * fy
+    # Map after map: as one expression over all of them it is slow to compile and to run.
+    return jax.lax.map(warp, maps)
 
 
 def smooth_step(low: jax.Array | float, high: jax.Array | float, x: jax.Array) -> jax.Array:

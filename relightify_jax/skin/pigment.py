@@ -118,7 +118,7 @@ def _mottle(gain: jax.Array, f: SkinFields) -> jax.Array:
     """Uneven melanin: stronger in some places than in others, dark specks rather than pale."""
     uneven = jnp.exp(0.5 * f.low_2 + 0.25 * f.mid_2 - 0.16)
     specks = 0.6 * (jnp.exp(0.7 * f.fine) - 1.28) + 0.35 * (jnp.exp(0.7 * f.grain) - 1.28)
-    return 0.05 * f.low + 0.022 * f.mid + (0.016 + 0.032 * gain) * uneven * specks
+    return 0.05 * f.low + 0.026 * f.mid + (0.020 + 0.036 * gain) * uneven * specks
 
 
 def _log_blood(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> jax.Array:

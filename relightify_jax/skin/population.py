@@ -127,11 +127,12 @@ _MEAN_AGEING = float(
 _FURTHEST = 2.3  # Standard deviations; the tails of a fit are not people.
 _TONES = (-63.0, 63.0)  # Typology angles in degrees that are drawn evenly.
 _SCATTER_LIMITS = (-0.7, 1.6)  # Log.
+_BLOOD_LIMITS = (-4.9, -2.6)  # Log; beyond, people are sallow or scalded.
 _TONE_SPREAD = 1.3  # How much wider than measured groups may be to serve a tone.
 # Of how foreheads differ between the people of a group, this much is kept: the rest is
 # uncertainty of the two fits, which would show as a mask that ends at the brows.
 _FOREHEAD_SHARE = 0.45
-_FOREHEAD_LIMIT = 0.4  # Log melanin.
+_FOREHEAD_LIMITS = 0.32, 0.40  # Log melanin and log blood.
 _MELANIN_GRID = np.linspace(-5.5, -0.65, 48).astype(np.float32)  # Log melanin.
 
 # Skin of red-haired and freckled people has more pheomelanin: chosen, not measured, within
@@ -159,6 +160,7 @@ def sample_person(key: jax.Array) -> Person:
     age, male = age_at(uniform[0]), (uniform[1] < 0.5).astype(jnp.float32)
     state = group.mean + matmul(group.factor, normal[:6])
     state = _condition(state, group, tone) + _effect_of_sex(male)
+    state = state.at[1].set(jnp.clip(state[1], *_BLOOD_LIMITS))
     eumelanin = _eumelanin(tone, uniform[2:4], normal[6])
     melanin = _melanin_of_tone(tone, state, eumelanin)
     melanin += _SEX[0] * (male - 0.5) + _ageing(age)
@@ -295,6 +297,7 @@ def _eumelanin(tone: jax.Array, uniform: jax.Array, normal: jax.Array) -> jax.Ar
 
 
 def _person(state: jax.Array, age: jax.Array, male: jax.Array, eumelanin: jax.Array) -> Person:
+    melanin, blood = _FOREHEAD_LIMITS
     return Person(
         log_melanin=state[0],
         log_blood=state[1],
@@ -303,6 +306,6 @@ def _person(state: jax.Array, age: jax.Array, male: jax.Array, eumelanin: jax.Ar
         age=age,
         male=male,
         eumelanin=eumelanin,
-        forehead_melanin=jnp.clip(state[4], -_FOREHEAD_LIMIT, _FOREHEAD_LIMIT),
-        forehead_blood=state[5],
+        forehead_melanin=jnp.clip(state[4], -melanin, melanin),
+        forehead_blood=jnp.clip(state[5], -blood, blood),
     )

@@ -100,5 +100,3 @@ def dig_pores(
     width = jnp.sqrt(0.08**2 + blur)
     height -= furrows * 0.08 / width * jnp.exp(-0.5 * jnp.square((second - near) / (2 * width)))
     return PoreField(height, lost)
-
-

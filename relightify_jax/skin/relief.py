@@ -138,9 +138,9 @@ def _pores(
     t_zone = jnp.clip(r.nose + 0.8 * medial + 0.5 * r.glabella, 0, 1)
     covered = jnp.clip(1 - 0.9 * r.periorbital, 0, 1) * jax.nn.sigmoid(-r.lip_distance / 0.8)
     density = (
-        0.25
+        0.32
         + 0.10 * n[0]
-        + 0.45 * t_zone
+        + 0.42 * t_zone
         + 0.15 * r.forehead
         + 0.2 * (r.chin + r.cheeks)
         + 0.12 * f.mid
@@ -148,17 +148,19 @@ def _pores(
     density = jnp.clip(density, 0.02, 0.95) * covered
     wide = jnp.exp(0.18 * n[1] + 0.16 * oil + 0.15 * old)
     radius = wide * (0.125 + 0.05 * t_zone + 0.02 * r.nose_tip)
-    deep = jnp.exp(0.25 * n[2] + 0.25 * oil + 0.25 * old)
+    deep = jnp.exp(jnp.clip(0.2 * n[2] + 0.2 * oil + 0.25 * old, -0.4, 0.5))
     depth = (
         deep
-        * (0.040 + 0.042 * t_zone + 0.020 * r.cheeks + 0.014 * r.forehead + 0.014 * r.chin)
+        * (0.050 + 0.040 * t_zone + 0.028 * r.cheeks + 0.020 * r.forehead + 0.024 * r.chin)
         * covered
     )
     furrows = (0.004 + 0.008 * old) * jnp.exp(0.3 * n[3]) * (0.6 + 0.6 * r.cheeks + 0.8 * r.neck)
     longer = 1.0 + (0.35 + 0.9 * old) * r.cheeks * (1 - r.nose)
     drawn = lines.drawn_x, lines.drawn_y, longer
     scale = scale_map(density.shape[0])
-    field = dig_pores(rng.stream(key, "cells"), density, radius, depth, furrows * covered, drawn, scale)
+    field = dig_pores(
+        rng.stream(key, "cells"), density, radius, depth, furrows * covered, drawn, scale
+    )
     return Engraving(field.height, field.slope_variance)
 
 
@@ -187,9 +189,9 @@ def _unevenness(key: jax.Array, person: Person, r: Regions, f: SkinFields) -> ja
     u = jax.random.uniform(key, (4,))
     old = smooth_step(30.0, 80.0, person.age)
     # Calm in some places, coarse in others: skin is not evenly bumpy.
-    calm = jnp.exp(0.35 * f.low_2)
+    calm = jnp.exp(0.35 * f.low_2 + 0.35 * f.mid_2 - 0.1)
     lumps = (0.012 + 0.012 * u[0] + 0.018 * old) * f.mid
-    lumps += (0.006 + 0.008 * u[1] ** 2 + 0.006 * old) * f.fine * calm
+    lumps += (0.009 + 0.009 * u[1] ** 2 + 0.006 * old) * f.fine * calm
     dimples = (0.3 * u[2] + old) * u[3] * jnp.square(r.chin)
     lumps -= 0.10 * dimples * smooth_step(0.2, 1.6, f.mid_2 + 0.4 * f.fine_2)
     return lumps * (1 - 0.2 * r.nose - 0.3 * r.forehead) * (1 - 0.5 * r.periorbital)

@@ -15,18 +15,17 @@ from relightify_jax.skin.noise import MILLIMETRES_PER_UV, smooth_step
 from relightify_jax.skin.population import Person
 from relightify_jax.skin.regions import Regions
 from relightify_jax.skin.strands import (
-    HairLayer,
+    Bed,
+    Bundle,
+    Roots,
     Strands,
     draw_numbers,
-    draw_strands,
-    pick_roots,
     sample_maps,
-    soften,
+    share_grey,
 )
 
-_BOX = (0.0, 0.0, 295.0, 150.0)  # mm; the top of the map and its sides down to the ears.
-_SPACING = 1.15
-_NUM_HAIRS = 18_000
+# The top of the map and its sides down to the ears.
+SCALP_BED = Bed(box=(0.0, 0.0, 295.0, 150.0), spacing=1.15, number=18_000)
 _POINTS_PER_MAP = 240  # Points of strands per texel of the map's side.
 _DENSEST = 0.45  # Drawn hairs per square millimetre, many more in truth.
 
@@ -58,12 +57,12 @@ def sample_scalp_style(key: jax.Array, person: Person) -> ScalpStyle:
     worn = jnp.where(male > 0, 8.0 + 16.0 * u[3], 14.0 + 9.0 * u[3])
     coils = dark * smooth_step(0.25, 0.6, u[4])
     curl = jnp.maximum(coils, 0.45 * smooth_step(0.6, 1.0, u[5]))
-    worn = worn * (1 - 0.6 * coils)
+    worn = worn * (1 - 0.72 * coils)
     return ScalpStyle(
         recede=3.5 * n[0] + 16.0 * balding**2 + 1.0,
         recess=3.0 + 4.0 * n[1] + 7.0 * male + 26.0 * balding,
         peak=jnp.maximum(3.0 * n[2], -1.0) * (1 - balding),
-        soft=3.0 + 7.0 * u[6] + 4.0 * balding + 3.0 * cropped,
+        soft=4.5 + 7.0 * u[6] + 4.0 * balding + 3.0 * cropped,
         sideburn=jnp.where(male > 0, 8.0 + 24.0 * u[7], -2.0 + 12.0 * u[7]),
         length=jnp.where(cropped > 0, short, worn),
         density=(0.75 + 0.25 * u[8]) * (1 - 0.75 * smooth_step(0.5, 0.95, balding)),
@@ -73,47 +72,49 @@ def sample_scalp_style(key: jax.Array, person: Person) -> ScalpStyle:
     )
 
 
-class Scalp(NamedTuple):
-    """Hair of the head as maps."""
+class ScalpMaps(NamedTuple):
+    """One person's hair of the head as maps, (R, R) each but for the style."""
 
-    strands: HairLayer
-    ground: jax.Array  # (R, R) optical depth of what lies under the drawn strands.
-    shadow: jax.Array  # (R, R) optical depth of cropped hair seen through the skin.
+    style: ScalpStyle
+    inside: jax.Array  # mm behind the hairline, ragged.
+    full: jax.Array  # 0 no hair, 1 as dense as on top of the head.
+    density: jax.Array  # Drawn hairs per square millimetre.
 
 
-def draw_scalp(
-    key: jax.Array,
-    follicles: jax.Array,
-    person: Person,
-    regions: Regions,
+def map_scalp(b: ScalpStyle, r: Regions, g: HairGrowth, f: SkinFields) -> ScalpMaps:
+    """Where the hair of the head grows."""
+    top = smooth_step(0.0, -30.0, g.sideburn)  # Sides do not recede.
+    moved = (b.recede + b.recess * g.temples) * top - b.peak * g.widows_peak
+    inside = g.hairline - moved + 2.0 * f.low + 0.45 * f.mid
+    full = smooth_step(-0.5 * b.soft, 1.5 * b.soft, inside)
+    full *= smooth_step(0.35, 0.05, r.ears)
+    full *= smooth_step(-8.0, 8.0, b.sideburn - g.sideburn + 2.0 * f.low + f.mid)
+    return ScalpMaps(b, inside, full, _DENSEST * b.density * full)
+
+
+def scalp_strands(
+    maps: ScalpMaps,
+    roots: Roots,
     growth: HairGrowth,
     fields: SkinFields,
     fine_hair: jax.Array,
     grey: jax.Array,
-) -> Scalp:
-    """Draws the hair beyond the hairline.
+) -> Bundle:
+    """The hairs of the head.
 
     Args:
-        key: Random key, consumed.
-        follicles: Table of `strands.draw_follicles`.
-        person: Age, sex and pigment.
-        regions: Regions of the face.
+        maps: Of `map_scalp`.
+        roots: Where hairs grow.
         growth: Directions and the hairline.
         fields: Shared noise.
         fine_hair: 0 for coarse dark hair, 1 for fine light hair.
         grey: Share of grey hairs.
     """
-    size = fields.low.shape[0]
-    texel = MILLIMETRES_PER_UV / size
-    b = sample_scalp_style(key, person)
-    inside = _distance(b, growth, fields)
-    full = smooth_step(-0.35 * b.soft, b.soft, inside)
-    full *= smooth_step(0.35, 0.05, regions.ears)
-    full *= smooth_step(-8.0, 8.0, b.sideburn - growth.sideburn + 1.5 * fields.mid)
-    density = b.density * full
-    roots = pick_roots(follicles, _DENSEST * density, _BOX, _SPACING, _NUM_HAIRS)
-    stack = [growth.scalp_u, growth.scalp_v, inside, full, fields.mid, fields.mid_2, fields.low]
-    u, v, depth, fullness, mid, mid_2, low = sample_maps(jnp.stack(stack, -1), roots.place).T
+    size = maps.density.shape[0]
+    b = maps.style
+    looked_up = [growth.scalp_u, growth.scalp_v, maps.inside, maps.full]
+    looked_up += [fields.mid, fields.mid_2, fields.low]
+    u, v, depth, fullness, mid, mid_2, low = sample_maps(looked_up, roots.place)
     d = roots.traits
     on_top = smooth_step(110.0, 60.0, roots.place[:, 1])
     angle = jnp.arctan2(v, u) + b.turn * on_top + (0.10 + 0.22 * b.locks) * (mid + low)
@@ -127,28 +128,40 @@ def draw_scalp(
     strands = Strands(
         x=roots.place[:, 0],
         y=roots.place[:, 1],
+        right=roots.scale[:, 0],
+        down=roots.scale[:, 1],
         angle=angle,
-        bend=0.35 * mid_2 + (0.4 + 6.0 * b.curl) * (d[:, 5] - 0.5),
+        bend=0.35 * mid_2 + (0.4 + 4.0 * b.curl) * (d[:, 5] - 0.5),
         length=jnp.maximum(length, 0.25),
         width=width * roots.grows,
         taper=jnp.full_like(width, 0.6),
-        wave=b.curl * 0.35 * smooth_step(2.0, 8.0, length),
+        wave=b.curl * 0.2 * smooth_step(2.0, 8.0, length),
         turns=0.22 * b.curl * length,
         tone=0.5 * (d[:, 4] - 0.5) + 0.30 * b.locks * mid_2,
-        grey=(d[:, 6] < grey).astype(jnp.float32),
+        grey=share_grey(grey, d[:, 6], 0.5 + 1.0 * b.curl),
         rank=d[:, 5],
     )
-    per_hair = jnp.maximum(jnp.ceil(1.1 * b.length / texel), 1.0).astype(jnp.int32)
-    layer = draw_strands(strands, size, _POINTS_PER_MAP * size, per_hair)
+    longest = 1.1 * b.length * size / MILLIMETRES_PER_UV
+    per_hair = jnp.maximum(jnp.ceil(longest), 1.0).astype(jnp.int32)
+    return Bundle(strands, _POINTS_PER_MAP * size, per_hair)
+
+
+def scalp_ground(
+    maps: ScalpMaps, soft_depth: jax.Array, soft_density: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """What lies under the drawn hairs.
+
+    Args:
+        maps: Of `map_scalp`.
+        soft_depth: (R, R) optical depth of the drawn hairs, blurred.
+        soft_density: (R, R) their density, blurred.
+
+    Returns:
+        Optical depths (R, R) of what hides the skin under the drawn strands, and of
+        cropped hair that is seen through the skin.
+    """
+    b = maps.style
     long = smooth_step(1.5, 9.0, b.length)
     # Deeper in, hair is opaque; at the hairline skin shines through between the strands.
-    ground = 2.8 * long * density * smooth_step(-0.1 * b.soft, b.soft + 9.0, inside)
-    ground += (0.3 + 0.9 * long) * soften(layer.depth, 1.3)
-    return Scalp(layer, ground, soften(density, 4.0) * (1 - long))
-
-
-def _distance(b: ScalpStyle, g: HairGrowth, f: SkinFields) -> jax.Array:
-    """mm behind this person's hairline (R, R), ragged."""
-    top = smooth_step(0.0, -30.0, g.sideburn)  # Sides do not recede.
-    moved = (b.recede + b.recess * g.temples) * top - b.peak * g.widows_peak
-    return g.hairline - moved + 2.2 * f.low + 0.8 * f.mid
+    deep = b.density * maps.full * smooth_step(-0.1 * b.soft, b.soft + 9.0, maps.inside)
+    return 2.8 * long * deep + (0.3 + 0.9 * long) * soft_depth, soft_density / _DENSEST * (1 - long)

@@ -26,7 +26,7 @@ class _Habit(NamedTuple):
 
 
 _HABITS = {
-    "forehead": _Habit(0.030, 1.10, 20.0, 0.42, 0.4),
+    "forehead": _Habit(0.030, 1.10, 24.0, 0.42, 0.4),
     "crow": _Habit(0.015, 0.85, 22.0, 0.32, 0.5),
     "neck": _Habit(0.100, 0.60, 25.0, 0.60, 0.3),
     "upper_lip": _Habit(0.10, 0.20, 30.0, 0.22, 0.9),

@@ -7,7 +7,7 @@ import pytest
 
 from data_pipeline.encoding import check_record
 from data_pipeline.synthetic.record import sample_face
-from data_pipeline.synthetic.scene import build_scene
+from data_pipeline.synthetic.scene import build_scene, split_guides
 from relightify_jax.core.errors import InputError
 from relightify_jax.skin.optics import typology_angle
 from relightify_jax.skin.population import site_albedo
@@ -20,6 +20,11 @@ draw = jax.jit(sample_face.__wrapped__, compiler_options={"xla_backend_optimizat
 @pytest.fixture(scope="module")
 def scene(embedded_model):
     return build_scene(embedded_model, SIZE)
+
+
+@pytest.fixture(scope="module")
+def regions(scene):
+    return split_guides(scene.guides)[0]
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +52,16 @@ def test_a_face_depends_on_its_key_alone(scene, faces):
     assert np.abs(faces.maps.diffuse_albedo[3] - faces.maps.diffuse_albedo[4]).mean() > 0.01
 
 
-def test_normals_point_out_of_the_face(scene, faces):
+def test_normals_point_out_of_the_face(regions, faces):
     normals = faces.maps.normals
-    assert normals[:, at(scene.regions.nose_tip), 2].mean() > 0.6
+    assert normals[:, at(regions.nose_tip), 2].mean() > 0.6
     left, right = normals[:, 24:32, -8:, 0].mean(), normals[:, 24:32, :8, 0].mean()
     assert left > 0.2 and right < -0.2  # +X is the subject's left, at large u.
 
 
-def test_cheeks_have_the_colour_that_the_optics_give_the_person(scene, faces):
+def test_cheeks_have_the_colour_that_the_optics_give_the_person(regions, faces):
     """Marks, flush, make-up and stubble move a cheek, but not on the whole."""
-    cheeks = faces.maps.diffuse_albedo[:, at(scene.regions.cheeks)]
+    cheeks = faces.maps.diffuse_albedo[:, at(regions.cheeks)]
     found = np.median(cheeks, axis=1)
     wanted = np.asarray(jax.vmap(site_albedo)(faces.person))
     error = found - wanted
@@ -66,22 +71,22 @@ def test_cheeks_have_the_colour_that_the_optics_give_the_person(scene, faces):
     assert angles.max() - angles.min() > 50
 
 
-def test_lips_are_redder_and_oily_skin_is_glossier(scene, faces):
+def test_lips_are_redder_and_oily_skin_is_glossier(regions, faces):
     albedo = np.log(faces.maps.diffuse_albedo)
     redness = albedo[..., 0] - albedo[..., 1]
-    lips = np.asarray(scene.regions.lip_distance) > 2.5
-    bare = at(scene.regions.cheeks)
+    lips = np.asarray(regions.lip_distance) > 2.5
+    bare = at(regions.cheeks)
     assert np.median(redness[:, lips].mean(1) - redness[:, bare].mean(1)) > 0.05
     roughness = faces.maps.roughness[..., 0]
-    nose = at(scene.regions.nose)
+    nose = at(regions.nose)
     assert np.median(roughness[:, nose].mean(1) - roughness[:, bare].mean(1)) < -0.02
     assert 0.25 < faces.maps.specular_albedo.mean() < 0.45
 
 
-def test_hair_on_the_head_covers_skin_and_takes_its_gloss(scene, faces):
-    scalp = np.asarray(scene.regions.scalp_distance) > 14
+def test_hair_on_the_head_covers_skin_and_takes_its_gloss(regions, faces):
+    scalp = np.asarray(regions.scalp_distance) > 14
     head = np.log(faces.maps.diffuse_albedo[:, scalp]).mean((1, 2))
-    cheek = np.log(faces.maps.diffuse_albedo[:, at(scene.regions.cheeks)]).mean((1, 2))
+    cheek = np.log(faces.maps.diffuse_albedo[:, at(regions.cheeks)]).mean((1, 2))
     assert np.std(head - cheek) > 0.3  # From bald to black.
 
 

@@ -74,6 +74,7 @@ def test_maps_are_pictures_of_skin_without_holes(results):
     assert 0.15 < mask.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(results, tmp_path):
     again = tmp_path / "again"
     done = run_sample("--demo", f"--out={again}", "--config=configs/sample.py:draft")

@@ -33,12 +33,16 @@ def _draw(key, regions, lines, covered, dent):
 
 
 _ZERO = jnp.zeros((_SIZE, _SIZE))
-_draw_people = jax.jit(jax.vmap(_draw, (0, None, None, None, None)))
 
 
 @pytest.fixture(scope="module")
-def people(face):
-    return _draw_people(_keys(), *face, _ZERO, _ZERO)
+def draw_people(quick_jit):
+    return quick_jit(jax.vmap(_draw, (0, None, None, None, None)))
+
+
+@pytest.fixture(scope="module")
+def people(face, draw_people):
+    return draw_people(_keys(), *face, _ZERO, _ZERO)
 
 
 def _keys():
@@ -78,10 +82,10 @@ def test_people_differ_and_everything_stays_in_range(people):
         assert np.asarray(image).mean((1, 2, 3)).std() > 0.005
 
 
-def test_hollows_and_hair_shine_less(face, people):
+def test_hollows_and_hair_shine_less(face, people, draw_people):
     dent = _ZERO.at[32, 20].set(-3.0)
     covered = _ZERO.at[40:44, 40:44].set(1.0)
-    changed = _draw_people(_keys(), *face, covered, dent)
+    changed = draw_people(_keys(), *face, covered, dent)
     specular = np.asarray(changed.specular / people.specular)[..., 0]
     roughness = np.asarray(changed.roughness - people.roughness)[..., 0]
     assert specular[:, 32, 20].max() < 0.8

@@ -29,10 +29,10 @@ def _keys(count):
 
 
 @pytest.fixture(scope="module")
-def draw(embedded_model):
+def draw(embedded_model, quick_jit):
     """Hair of a person on grey skin at a size of the map."""
     landmarks = landmark_uv(embedded_model)
-    add = jax.jit(hair.add_hair)
+    add, noise = quick_jit(hair.add_hair), quick_jit(sample_fields, static_argnums=1)
 
     @functools.cache
     def scene(size):
@@ -42,7 +42,7 @@ def draw(embedded_model):
     def run(seed, size=_SIZE, **changes):
         regions, growth, skin = scene(size)
         key = jax.random.key(seed)
-        fields = sample_fields(jax.random.fold_in(key, 1), size)
+        fields = noise(jax.random.fold_in(key, 1), size)
         drawn = add(key, _person(**changes), regions, growth, fields, skin)
         return jax.tree.map(np.asarray, drawn), regions
 
@@ -152,7 +152,8 @@ def test_hair_grows_on_lip_and_chin_of_bearded_men_only(draw, embedded_model):
     u, v = (landmark_uv(embedded_model)[199] * _SIZE).astype(int)
     chin = slice(v - 4, v + 5), slice(u - 4, u + 5)
     men, women = (
-        [draw(seed, male=male)[0].covered[chin].mean() for seed in range(24)] for male in (1.0, 0.0)
+        [draw(seed, male=male)[0].covered[chin].mean() for seed in range(count)]
+        for male, count in ((1.0, 24), (0.0, 6))
     )
     assert max(men) > 0.3 and min(men) < 0.12
     assert max(women) < 0.02

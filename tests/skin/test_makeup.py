@@ -16,11 +16,11 @@ _SIZE = 48
 
 
 @pytest.fixture(scope="module")
-def faces():
+def faces(quick_jit):
     regions = build_regions(landmark_uv(load_embedded_model()), _SIZE)
     skin = jnp.broadcast_to(jnp.array([0.4, 0.25, 0.18]), (_SIZE, _SIZE, 3))
 
-    @jax.jit
+    @quick_jit
     def make_up(key, male):
         person: Person = sample_person(key)._replace(male=male)
         fields = sample_fields(key, _SIZE)

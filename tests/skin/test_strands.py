@@ -1,5 +1,7 @@
 """Strands: where follicles lie, and how much of the map hairs cover."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,15 +11,33 @@ from relightify_jax.skin import strands
 from relightify_jax.skin.noise import MILLIMETRES_PER_UV
 from relightify_jax.skin.surface import skin_scale
 
-# Operation by operation, they would be slow to compile.
-_draw = jax.jit(strands.draw_strands, static_argnums=(1, 2, 3))
-_pick = jax.jit(strands.pick_roots, static_argnums=(2, 3, 4))
+
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _draw(hairs, size, points, per_hair):
+    layers = strands.draw_strands([strands.Bundle(hairs, points, per_hair)], size)
+    return jax.tree.map(lambda maps: maps[0], layers)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _pick(follicles, density, spacing, count):
+    bed = strands.Bed(_BOX, spacing, count)
+    return strands.pick_roots(follicles, [density], [bed])[0]
+
+
 _BOX = (100.0, 100.0, 200.0, 180.0)
 
 
 def _hairs(count=1, **changes):
     values = dict.fromkeys(strands.Strands._fields, 0.0)
-    values |= {"x": 150.0, "y": 140.0, "length": 10.0, "width": 0.1, "rank": 0.5} | changes
+    values |= {
+        "x": 150.0,
+        "y": 140.0,
+        "right": 0.9,
+        "down": 0.8,
+        "length": 10.0,
+        "width": 0.1,
+        "rank": 0.5,
+    } | changes
     return strands.Strands(*(jnp.full((count,), values[name]) for name in values))
 
 
@@ -32,28 +52,25 @@ def test_a_hair_covers_its_own_area_at_every_size(size):
     layer = _draw(hair, size, 400, 400)
     area = jnp.sum(layer.depth) * (MILLIMETRES_PER_UV / size) ** 2
     # The mean of 1 - 0.5 t^1.5 is 0.8; a square millimetre of skin is less of the map.
-    scale = jnp.prod(skin_scale(jnp.array([150.0, 140.0])))
-    assert float(area * scale) == pytest.approx(10.0 * 0.1 * 0.8, rel=0.01)
+    assert float(area) * 0.9 * 0.8 == pytest.approx(10.0 * 0.1 * 0.8, rel=0.01)
 
 
 def test_hairs_start_at_the_root_and_follow_their_direction():
     layer = _draw(_hairs(angle=np.pi / 2), 256, 100, 100)
     rows, columns = np.nonzero(np.asarray(layer.depth) > 0)
     texel = MILLIMETRES_PER_UV / 256
-    down = float(skin_scale(jnp.array([150.0, 140.0]))[1])
     assert np.ptp(columns) <= 1
     assert rows.min() * texel == pytest.approx(140.0, abs=1.5 * texel)
-    assert rows.max() * texel == pytest.approx(140.0 + 10.0 / down, abs=1.5 * texel)
+    assert rows.max() * texel == pytest.approx(140.0 + 10.0 / 0.8, abs=1.5 * texel)
 
 
 def test_an_arc_turns_by_its_bend():
     straight = _draw(_hairs(), 256, 200, 200).depth
     bent = _draw(_hairs(bend=np.pi), 256, 200, 200).depth
-    right, down = skin_scale(jnp.array([150.0, 140.0]))
     texel = MILLIMETRES_PER_UV / 256
     # Half a circle of length 10 ends one diameter below the root.
     rows = np.nonzero(np.asarray(bent) > 0)[0]
-    assert np.ptp(rows) * texel == pytest.approx(20.0 / np.pi / float(down), abs=2 * texel)
+    assert np.ptp(rows) * texel == pytest.approx(20.0 / np.pi / 0.8, abs=2 * texel)
     assert np.ptp(np.nonzero(np.asarray(straight) > 0)[0]) <= 1
 
 
@@ -79,7 +96,7 @@ def test_hairs_that_points_do_not_suffice_for_are_left_out():
 
 def test_roots_follow_the_density(follicles):
     left = jnp.where(jnp.arange(64)[None, :] < 32, 0.4, 0.0) * jnp.ones((64, 1))
-    roots = _pick(follicles, left, _BOX, 0.8, 5000)
+    roots = _pick(follicles, left, 0.8, 5000)
     place = np.asarray(roots.place)[np.asarray(roots.grows) > 0]
     assert place[:, 0].max() < 150.0  # Interpolation reaches half a texel over the edge.
     inside = np.stack(np.meshgrid(np.linspace(100, 147.5, 20), np.linspace(100, 180, 20)), -1)
@@ -90,7 +107,7 @@ def test_roots_follow_the_density(follicles):
 def test_roots_do_not_depend_on_the_size_of_the_map(follicles):
     def roots(size):
         x = (jnp.arange(size) + 0.5) / size
-        return _pick(follicles, 0.5 * x[None, :] * jnp.ones((size, 1)), _BOX, 1.0, 400)
+        return _pick(follicles, 0.5 * x[None, :] * jnp.ones((size, 1)), 1.0, 400)
 
     small, large = roots(32), roots(128)
     shared = {tuple(row) for row in np.round(np.asarray(small.place), 3).tolist()}
@@ -99,7 +116,7 @@ def test_roots_do_not_depend_on_the_size_of_the_map(follicles):
 
 
 def test_too_many_roots_are_thinned_evenly(follicles):
-    roots = _pick(follicles, jnp.full((8, 8), 0.5), _BOX, 1.0, 300)
+    roots = _pick(follicles, jnp.full((8, 8), 0.5), 1.0, 300)
     assert roots.grows.all()
     middle = np.asarray(roots.place).mean(0)
     np.testing.assert_allclose(middle, [150.0, 140.0], atol=6.0)
@@ -107,12 +124,28 @@ def test_too_many_roots_are_thinned_evenly(follicles):
 
 def test_a_box_larger_than_the_table_is_refused():
     with pytest.raises(ValueError, match="8000 cells, the table 10 rows"):
-        strands.pick_roots(jnp.zeros((10, 11)), jnp.ones((4, 4)), _BOX, 1.0, 5)
+        strands.pick_roots(jnp.zeros((10, 11)), [jnp.ones((4, 4))], [strands.Bed(_BOX, 1.0, 5)])
 
 
 def test_soft_maps_keep_their_mean():
     image = jax.random.uniform(jax.random.key(1), (512, 512))
-    soft = strands.soften(image, 3.0)
+    soft, softer = strands.soften(jnp.stack([image, image]), (1.0, 3.0))
     assert soft.shape == image.shape
-    assert float(soft.mean()) == pytest.approx(0.5, abs=0.01)
-    assert float(soft.std()) < 0.2 * float(image.std())
+    assert float(softer.mean()) == pytest.approx(0.5, abs=0.01)
+    assert float(softer.std()) < 0.5 * float(soft.std()) < 0.25 * float(image.std())
+
+
+def test_bundles_do_not_mix():
+    bundles = [strands.Bundle(_hairs(3), 60, 20), strands.Bundle(_hairs(2, x=120.0), 80, 30)]
+    both = jax.jit(lambda: strands.draw_strands(bundles, 64))()
+    first, second = _draw(_hairs(3), 64, 60, 20), _draw(_hairs(2, x=120.0), 64, 80, 30)
+    for name in both._fields:
+        alone = jnp.stack([getattr(first, name), getattr(second, name)])
+        np.testing.assert_allclose(getattr(both, name), alone, atol=1e-6, err_msg=name)
+
+
+def test_the_share_of_grey_is_kept():
+    numbers = jnp.linspace(0, 1, 1001)
+    for soft in (0.3, 1.0):
+        seen = [float(strands.share_grey(share, numbers, soft).mean()) for share in (0, 0.5, 1)]
+        np.testing.assert_allclose(seen, [0.0, 0.5, 1.0], atol=0.02)
