@@ -10,14 +10,21 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import ndimage
 
 from relightify_jax.core import facemesh
 from relightify_jax.skin.noise import MILLIMETRES_PER_UV
+from relightify_jax.skin.plane import (
+    COARSE,
+    enlarge,
+    landmarks_in_millimetres,
+    polygon_distance,
+    rounded,
+    step,
+    texel_grid,
+)
 
 # The fields vary over centimetres: they are computed on at most this many texels per side
 # and interpolated to larger maps.
-_COARSE_SIZE = 256
 
 
 class HairGrowth(NamedTuple):
@@ -55,34 +62,19 @@ def build_hair_growth(landmark_uv: np.ndarray, size: int) -> HairGrowth:
     Raises:
         ValueError: If there are not 468 landmarks.
     """
-    landmarks = np.asarray(landmark_uv, np.float64)
-    if landmarks.shape != (468, 2):
-        raise ValueError(f"Expected landmarks (468, 2), got {landmarks.shape}.")
     # Borders are given for the right side of the face; the left one mirrors them.
-    landmarks = _symmetric(landmarks) * MILLIMETRES_PER_UV
-    coarse = min(size, _COARSE_SIZE)
-    axis = (np.arange(coarse) + 0.5) / coarse * MILLIMETRES_PER_UV
-    grid = np.stack(np.meshgrid(axis, axis), -1)
+    landmarks = _symmetric(landmarks_in_millimetres(landmark_uv))
+    grid = texel_grid(min(size, COARSE))
     maps = _directions(landmarks, grid) | _scalp(landmarks, grid) | _beard(landmarks, grid)
-    index = (np.arange(size) + 0.5) * coarse / size - 0.5
     return HairGrowth(
-        **{name: jnp.asarray(_resample(maps[name], index)) for name in HairGrowth._fields}
+        **{name: jnp.asarray(enlarge(maps[name], size), jnp.float32) for name in HairGrowth._fields}
     )
 
 
 def _symmetric(landmarks: np.ndarray) -> np.ndarray:
     """The mean of the landmarks and of their mirror image."""
     mirrored = landmarks[list(facemesh.MIRROR)]
-    return (landmarks + np.stack([1 - mirrored[:, 0], mirrored[:, 1]], -1)) / 2
-
-
-def _resample(image: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Bilinear samples at rows and columns `index`, continued linearly over the border."""
-    low = np.clip(np.floor(index).astype(int), 0, image.shape[0] - 2)
-    weight = index - low
-    rows = image[low] + weight[:, None] * (image[low + 1] - image[low])
-    columns = rows[:, low] + weight * (rows[:, low + 1] - rows[:, low])
-    return columns.astype(np.float32)
+    return (landmarks + np.stack([MILLIMETRES_PER_UV - mirrored[:, 0], mirrored[:, 1]], -1)) / 2
 
 
 def _directions(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
@@ -100,10 +92,10 @@ def _directions(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     lid = np.where((outward < 0)[..., None], right, left)
     # On the upper lip hair parts at the philtrum; on the jaws it leans to the chin.
     lip = np.exp(-np.square((y - lm[164, 1]) / 11.0) - np.square(outward / 38.0))
-    jaw = _step(y - lm[61, 1], 12.0) * _step(np.abs(outward) - 35.0, 12.0)
-    neck = _step(y - lm[152, 1] - 28.0, 8.0)
+    jaw = step(y - lm[61, 1], 12.0) * step(np.abs(outward) - 35.0, 12.0)
+    neck = step(y - lm[152, 1] - 28.0, 8.0)
     # Over the forehead hair grows up and back, from the temples back, then down.
-    low = _step(y - lm[21, 1], 16.0) * _step(np.abs(outward) - 80.0, 10.0)
+    low = step(y - lm[21, 1], 16.0) * step(np.abs(outward) - 80.0, 10.0)
     return {
         "outward": outward,
         "brow_u": side / np.sqrt(1 + tangent**2),
@@ -132,12 +124,12 @@ def _scalp(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     ]  # fmt: skip
     ring = np.array(right)
     left = np.stack([2 * middle - ring[::-1, 0], ring[::-1, 1]], -1)
-    hairline = _polygon_distance(grid, np.concatenate([ring, left]))
+    hairline = polygon_distance(grid, np.concatenate([ring, left]))
     top = lm[10] + [0.0, -11.0]
     recess = lm[54] + [9.0, -6.0]
     other = np.array([2 * middle - recess[0], recess[1]])
     return {
-        "hairline": _rounded(hairline, 13.0),
+        "hairline": rounded(hairline, 13.0),
         "widows_peak": _bump(grid, top, (10.0, 22.0)),
         "temples": _bump(grid, recess, (21.0, 22.0)) + _bump(grid, other, (21.0, 22.0)),
         "sideburn": y - ear_top,
@@ -187,42 +179,15 @@ def _beard(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     pocket = lm[[83, 313]].mean(0) + [-14.0, 3.0]
     other = np.array([2 * middle - pocket[0], pocket[1]])
     return {
-        "cheek_line": _rounded(_polygon_distance(grid, cheek), 5.0),
-        "neck_line": _rounded(_polygon_distance(grid, neck), 6.0),
-        "moustache": _rounded(_polygon_distance(grid, moustache), 1.5),
-        "goatee": _rounded(_polygon_distance(grid, goatee), 6.0),
+        "cheek_line": rounded(polygon_distance(grid, cheek), 5.0),
+        "neck_line": rounded(polygon_distance(grid, neck), 6.0),
+        "moustache": rounded(polygon_distance(grid, moustache), 1.5),
+        "goatee": rounded(polygon_distance(grid, goatee), 6.0),
         "soul_patch": _bump(grid, lm[18] + [0.0, 0.5], (5.0, 5.0)),
         "bare_patch": _bump(grid, pocket, (9.0, 4.5)) + _bump(grid, other, (9.0, 4.5)),
     }
 
 
-def _step(x: np.ndarray, width: float) -> np.ndarray:
-    """Ramp from 0 to 1 around x = 0 over about +-2 `width`."""
-    return 0.5 * (1 + np.tanh(np.asarray(x) / width))
-
-
 def _bump(grid: np.ndarray, center: np.ndarray, radii: tuple[float, float]) -> np.ndarray:
     """Gaussian of peak 1, radii (x, y) in mm."""
     return np.exp(-0.5 * np.sum(np.square((grid - center) / np.array(radii)), -1))
-
-
-def _polygon_distance(grid: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """Signed distance (R, R) of grid points to a polygon (N, 2), positive inside."""
-    closed = np.concatenate([ring, ring[:1]])
-    x, y = grid[..., 0], grid[..., 1]
-    inside = np.zeros(x.shape, bool)
-    nearest = np.full(x.shape, np.inf)
-    for start, end in zip(closed[:-1], closed[1:], strict=True):
-        edge, offset = end - start, grid - start
-        along = np.clip(offset @ edge / max(edge @ edge, 1e-12), 0, 1)
-        nearest = np.minimum(nearest, np.linalg.norm(offset - along[..., None] * edge, axis=-1))
-        if edge[1] != 0:
-            crosses = (start[1] > y) != (end[1] > y)
-            inside ^= crosses & (x < (y - start[1]) * edge[0] / edge[1] + start[0])
-    return np.where(inside, nearest, -nearest)
-
-
-def _rounded(distance: np.ndarray, radius: float) -> np.ndarray:
-    """Rounds the corners of a distance map off, over about `radius` mm."""
-    texels = radius / MILLIMETRES_PER_UV * distance.shape[0]
-    return ndimage.gaussian_filter(distance, texels, mode="nearest")

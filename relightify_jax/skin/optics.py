@@ -65,9 +65,9 @@ _RGB_FROM_SPECTRUM = np.array(
 )
 
 # The table's axes are warped so that equal steps are about equally visible (as in BioSkin).
-_TABLE_SIZE = 65
+TABLE_SIZE = 65
 _MELANIN_MAX = 0.5
-_BLOOD_MAX = 0.3
+BLOOD_MAX = 0.3
 _LEAST = 1e-8  # Of melanin and blood, relative to these.
 
 
@@ -147,9 +147,9 @@ def build_albedo_table(
     eumelanin: jax.Array | float = EUMELANIN_SHARE,
 ) -> AlbedoTable:
     """Tabulates `albedo_from_chromophores` over melanin and blood; the rest are scalars ()."""
-    grid = jnp.linspace(0.0, 1.0, _TABLE_SIZE)
+    grid = jnp.linspace(0.0, 1.0, TABLE_SIZE)
     melanin = _MELANIN_MAX * grid[:, None] ** 3
-    blood = _BLOOD_MAX * grid[None, :] ** 4
+    blood = BLOOD_MAX * grid[None, :] ** 4
     melanin, blood = jnp.broadcast_arrays(melanin, blood)
     return AlbedoTable(
         albedo_from_chromophores(melanin, blood, oxygenation, scatter, thickness, eumelanin)
@@ -161,17 +161,17 @@ def look_up_albedo(table: AlbedoTable, melanin: jax.Array, blood: jax.Array) -> 
 
     Within 0.001 of `albedo_from_chromophores`. Differentiable in all arguments.
     """
-    top = _TABLE_SIZE - 1
+    top = TABLE_SIZE - 1
     # The roots' derivatives are infinite at zero.
     i = top * jnp.cbrt(jnp.clip(melanin / _MELANIN_MAX, _LEAST, 1.0))
-    j = top * jnp.sqrt(jnp.sqrt(jnp.clip(blood / _BLOOD_MAX, _LEAST, 1.0)))
+    j = top * jnp.sqrt(jnp.sqrt(jnp.clip(blood / BLOOD_MAX, _LEAST, 1.0)))
     i0 = jnp.clip(jnp.floor(i).astype(jnp.int32), 0, top - 1)
     j0 = jnp.clip(jnp.floor(j).astype(jnp.int32), 0, top - 1)
     fi, fj = (i - i0)[..., None], (j - j0)[..., None]
     flat = table.rgb.reshape(-1, 3)
-    index = i0 * _TABLE_SIZE + j0
+    index = i0 * TABLE_SIZE + j0
     low = flat[index] * (1 - fj) + flat[index + 1] * fj
-    high = flat[index + _TABLE_SIZE] * (1 - fj) + flat[index + _TABLE_SIZE + 1] * fj
+    high = flat[index + TABLE_SIZE] * (1 - fj) + flat[index + TABLE_SIZE + 1] * fj
     return low * (1 - fi) + high * fi
 
 

@@ -127,7 +127,9 @@ _MEAN_AGEING = float(
 _FURTHEST = 2.3  # Standard deviations; the tails of a fit are not people.
 _TONES = (-63.0, 63.0)  # Typology angles in degrees that are drawn evenly.
 _SCATTER_LIMITS = (-0.7, 1.6)  # Log.
-_BLOOD_LIMITS = (-4.9, -2.6)  # Log; beyond, people are sallow or scalded.
+# Log; beyond, people are sallow or scalded. The lightest skin shows its blood the most.
+_BLOOD_LIMITS, _LIGHTEST_BLOOD_LIMITS = (-4.9, -2.6), (-3.85, -3.1)
+_LIGHTEST_TONES = (40.0, 58.0)  # Degrees between which the limits narrow.
 _TONE_SPREAD = 1.3  # How much wider than measured groups may be to serve a tone.
 # Of how foreheads differ between the people of a group, this much is kept: the rest is
 # uncertainty of the two fits, which would show as a mask that ends at the brows.
@@ -160,7 +162,7 @@ def sample_person(key: jax.Array) -> Person:
     age, male = age_at(uniform[0]), (uniform[1] < 0.5).astype(jnp.float32)
     state = group.mean + matmul(group.factor, normal[:6])
     state = _condition(state, group, tone) + _effect_of_sex(male)
-    state = state.at[1].set(jnp.clip(state[1], *_BLOOD_LIMITS))
+    state = state.at[1].set(_limit_blood(state[1], tone))
     eumelanin = _eumelanin(tone, uniform[2:4], normal[6])
     melanin = _melanin_of_tone(tone, state, eumelanin)
     melanin += _SEX[0] * (male - 0.5) + _ageing(age)
@@ -286,6 +288,16 @@ def _effect_of_sex(male: jax.Array) -> jax.Array:
 def _ageing(age: jax.Array) -> jax.Array:
     """What age adds to log melanin."""
     return jnp.interp(age, jnp.array(_AGE_YEARS), jnp.array(_AGE_MELANIN)) - _MEAN_AGEING
+
+
+def _limit_blood(log_blood: jax.Array, tone: jax.Array) -> jax.Array:
+    start, end = _LIGHTEST_TONES
+    light = jnp.clip((tone - start) / (end - start), 0.0, 1.0)
+    low, high = (
+        usual + light * (lightest - usual)
+        for usual, lightest in zip(_BLOOD_LIMITS, _LIGHTEST_BLOOD_LIMITS, strict=True)
+    )
+    return jnp.clip(log_blood, low, high)
 
 
 def _eumelanin(tone: jax.Array, uniform: jax.Array, normal: jax.Array) -> jax.Array:

@@ -10,10 +10,19 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import ndimage
 
 from relightify_jax.core import facemesh
 from relightify_jax.skin.noise import MILLIMETRES_PER_UV
+from relightify_jax.skin.plane import (
+    COARSE,
+    enlarge,
+    landmarks_in_millimetres,
+    polygon_distance,
+    rounded,
+    segment_distance,
+    step,
+    texel_grid,
+)
 
 # FaceMesh landmarks (468-point topology), the subject's right side first in UV (u < 0.5).
 _LIPS = list(facemesh.LIPS_OUTER)
@@ -47,7 +56,6 @@ _PERIORAL += [313, 406, 335, 273, 287, 410, 322, 391]
 _WINGS = [[129, 102, 48, 64, 98], [358, 331, 278, 294, 327]]
 _FOREHEAD_LOWER = [71, 70, 63, 105, 66, 107, 9, 336, 296, 334, 293, 300, 301]
 
-_COARSE = 256  # Texels per side of the grid on which regions are found.
 _EXACT = 4.0  # mm around a curve in which its distance is computed at full size.
 
 
@@ -101,45 +109,14 @@ def build_regions(landmark_uv: np.ndarray, size: int) -> Regions:
     Raises:
         ValueError: If there are not 468 landmarks.
     """
-    lm = np.asarray(landmark_uv, np.float64)
-    if lm.shape != (468, 2):
-        raise ValueError(f"Expected landmarks (468, 2), got {lm.shape}.")
-    lm = lm * MILLIMETRES_PER_UV
-    coarse = _grid(min(size, _COARSE))
+    lm = landmarks_in_millimetres(landmark_uv)
+    coarse = texel_grid(min(size, COARSE))
     smooth = _borders(lm, coarse) | _masks(lm, coarse)
-    maps = {name: _enlarge(value, size) for name, value in smooth.items()}
+    maps = {name: enlarge(value, size) for name, value in smooth.items()}
     for name in smooth.keys() - {"scalp_distance", "beard_distance", "forehead_height"}:
         maps[name] = np.clip(maps[name], 0.0, 1.0)
-    maps |= _contours(lm, size) | _coordinates(lm, _grid(size))
+    maps |= _contours(lm, size) | _coordinates(lm, texel_grid(size))
     return Regions(**{name: jnp.asarray(maps[name], jnp.float32) for name in Regions._fields})
-
-
-def _grid(size: int) -> np.ndarray:
-    """Texel centres (R, R, 2) in mm."""
-    axis = (np.arange(size) + 0.5) / size * MILLIMETRES_PER_UV
-    return np.stack(np.meshgrid(axis, axis), -1)
-
-
-def _enlarge(image: np.ndarray, size: int) -> np.ndarray:
-    """Catmull-Rom interpolation of a square map to a larger size."""
-    coarse = image.shape[0]
-    if coarse == size:
-        return image
-    at = (np.arange(size) + 0.5) * coarse / size - 0.5
-    first = np.floor(at).astype(int)
-    t = at - first
-    weights = np.stack(
-        [
-            ((2 - t) * t - 1) * t,
-            (3 * t - 5) * t * t + 2,
-            ((4 - 3 * t) * t + 1) * t,
-            (t - 1) * t * t,
-        ]
-    )
-    matrix = np.zeros((size, coarse))
-    for offset, weight in zip(range(-1, 3), weights / 2, strict=True):
-        np.add.at(matrix, (np.arange(size), np.clip(first + offset, 0, coarse - 1)), weight)
-    return matrix @ image @ matrix.T
 
 
 def _contours(lm: np.ndarray, size: int) -> dict[str, np.ndarray]:
@@ -150,7 +127,7 @@ def _contours(lm: np.ndarray, size: int) -> dict[str, np.ndarray]:
 
     def ring(*rings: np.ndarray) -> np.ndarray:
         return _near_exact(
-            lambda p: np.maximum.reduce([_polygon_distance(p, r) for r in rings]), size
+            lambda p: np.maximum.reduce([polygon_distance(p, r) for r in rings]), size
         )
 
     arms = [[226, 127], [446, 356]]
@@ -169,11 +146,11 @@ def _contours(lm: np.ndarray, size: int) -> dict[str, np.ndarray]:
 
 def _near_exact(distance, size: int) -> np.ndarray:
     """A distance map (R, R): interpolated, but computed at full size near its zero."""
-    coarse = distance(_grid(min(size, _COARSE)))
-    out = _enlarge(coarse, size)
-    if size > _COARSE:
+    coarse = distance(texel_grid(min(size, COARSE)))
+    out = enlarge(coarse, size)
+    if size > COARSE:
         near = np.abs(out) < _EXACT
-        out[near] = distance(_grid(size)[near])
+        out[near] = distance(texel_grid(size)[near])
     return out
 
 
@@ -222,8 +199,8 @@ def _borders(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
     bottom = lm[_OVAL_LOWER] + [0.0, 14.0]
     beard = np.concatenate([lm[_BEARD_UPPER], bottom[::-1]])
     return {
-        "scalp_distance": _rounded(_polygon_distance(grid, hairline), 7.0),
-        "beard_distance": _rounded(_polygon_distance(grid, beard), 6.0),
+        "scalp_distance": rounded(polygon_distance(grid, hairline), 7.0),
+        "beard_distance": rounded(polygon_distance(grid, beard), 6.0),
     }
 
 
@@ -239,8 +216,8 @@ def _masks(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
 
     def within(rings: list[list[int]], grow: float, width: float) -> np.ndarray:
         """Inside smoothed landmark rings grown by some mm, with a soft border."""
-        distance = [_polygon_distance(grid, _smooth_ring(lm[ids])) for ids in rings]
-        return _step(_rounded(np.maximum.reduce(distance), 0.7 * width) + grow, width)
+        distance = [polygon_distance(grid, _smooth_ring(lm[ids])) for ids in rings]
+        return step(rounded(np.maximum.reduce(distance), 0.7 * width) + grow, width)
 
     x, y = grid[..., 0], grid[..., 1]
     brow_line, hairline = lm[9, 1], lm[10, 1] - 11.0
@@ -249,7 +226,7 @@ def _masks(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
         [lm[[251, 284, *_HAIRLINE[::-1], 54, 21]] + [0.0, -20.0], lm[_FOREHEAD_LOWER]]
     )
     upper = [[1e3, lm[323, 1]], [1e3, -1e3], [-1e3, -1e3], [-1e3, lm[93, 1]]]
-    oval = _polygon_distance(grid, np.concatenate([lm[_OVAL_LOWER], upper]))
+    oval = polygon_distance(grid, np.concatenate([lm[_OVAL_LOWER], upper]))
     side = np.minimum(x, MILLIMETRES_PER_UV - x)
     middle = 0.5 * (lm[127, 1] + lm[58, 1]) - 5.0
     ears = 1 - np.hypot(np.maximum(side - 8, 0) / 23, (y - middle) / 42)
@@ -257,16 +234,16 @@ def _masks(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
         "cheeks": within(_CHEEKS, 5.0, 10.0),
         "nose": within([_NOSE], 1.0, 5.0),
         "nose_tip": np.maximum(near([4], 9, 9), 0.8 * near([129, 358], 6, 7)),
-        "forehead": _step(_rounded(_polygon_distance(grid, top), 8.0) + 7.0, 11.0),
+        "forehead": step(rounded(polygon_distance(grid, top), 8.0) + 7.0, 11.0),
         "forehead_height": np.clip(height, -1, 2),
         "glabella": near([8], 8, 11, (0, -4)),
         "periorbital": _around_eyes(lm, grid),
         "tear_ducts": near([133, 362], 2.5, 2.0),
         "chin": np.sqrt(within([_CHIN], 4.0, 9.0) * near([199], 22, 15)),
-        "moustache": _step(lm[0, 1] - y + 4, 3.0) * near([164], 19, 8, (0, 4)),
+        "moustache": step(lm[0, 1] - y + 4, 3.0) * near([164], 19, 8, (0, 4)),
         "nostrils": near([60, 290], 2.6, 2.2, (0, -2)),
-        "ears": _step(ears * 25, 3.0),
-        "neck": _step(-_rounded(oval, 5.0) - 6.0, 10.0),
+        "ears": step(ears * 25, 3.0),
+        "neck": step(-rounded(oval, 5.0) - 6.0, 10.0),
         "temples": within(_TEMPLE_HOLLOWS, -1.0, 7.0),
         "perioral": within([_PERIORAL], 3.0, 5.0),
         "nose_wings": np.maximum(
@@ -277,13 +254,13 @@ def _masks(lm: np.ndarray, grid: np.ndarray) -> dict[str, np.ndarray]:
 
 def _around_eyes(lm: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """The eye sockets: farther down than up, farthest down at the inner corner."""
-    outside = -_rounded(np.maximum.reduce([_polygon_distance(grid, r) for r in _eye_rings(lm)]), 2)
-    below = _step(grid[..., 1] - lm[[159, 386], 1].mean(), 3.0)
+    outside = -rounded(np.maximum.reduce([polygon_distance(grid, r) for r in _eye_rings(lm)]), 2)
+    below = step(grid[..., 1] - lm[[159, 386], 1].mean(), 3.0)
     inner = np.minimum(
         *(np.abs(grid[..., 0] - lm[i, 0] + shift) for i, shift in ((133, 4), (362, -4)))
     )
     reach = 7.0 + below * (2.5 + 4.5 * np.exp(-np.square(inner / 14.0)))
-    under_brow = _step(grid[..., 1] - lm[[52, 282], 1].mean() + 2, 4.0)
+    under_brow = step(grid[..., 1] - lm[[52, 282], 1].mean() + 2, 4.0)
     return np.exp(-np.maximum(outside, 0) / reach) * under_brow
 
 
@@ -298,11 +275,6 @@ def _ear_top(lm: np.ndarray) -> float:
     return float(lm[[127, 356], 1].mean()) + 15.0
 
 
-def _step(x: np.ndarray, width: float) -> np.ndarray:
-    """Logistic ramp from 0 to 1 around x = 0 over about +-2 `width`."""
-    return 0.5 * (1 + np.tanh(np.asarray(x) / width))
-
-
 def _smooth_ring(points: np.ndarray, count: int = 96, harmonics: int = 6) -> np.ndarray:
     """Closed curve near `points` (N, 2): the first Fourier harmonics over arc length."""
     closed = np.concatenate([points, points[:1]])
@@ -315,36 +287,6 @@ def _smooth_ring(points: np.ndarray, count: int = 96, harmonics: int = 6) -> np.
     return np.stack([smooth.real, smooth.imag], -1)
 
 
-def _segment_distance(points: np.ndarray, curve: np.ndarray) -> np.ndarray:
-    """Distance (...,) of points (..., 2) to an open polyline (N, 2)."""
-    best = np.full(points.shape[:-1], np.inf)
-    x, y = points[..., 0], points[..., 1]
-    for (x0, y0), (x1, y1) in zip(curve[:-1], curve[1:], strict=True):
-        ex, ey = x1 - x0, y1 - y0
-        t = np.clip(((x - x0) * ex + (y - y0) * ey) / max(ex * ex + ey * ey, 1e-12), 0, 1)
-        best = np.minimum(best, (x - x0 - t * ex) ** 2 + (y - y0 - t * ey) ** 2)
-    return np.sqrt(best)
-
-
-def _polygon_distance(points: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """Signed distance (...,) to a polygon, positive inside (even-odd rule)."""
-    closed = np.concatenate([ring, ring[:1]])
-    inside = np.zeros(points.shape[:-1], bool)
-    x, y = points[..., 0], points[..., 1]
-    for (x0, y0), (x1, y1) in zip(closed[:-1], closed[1:], strict=True):
-        if y0 == y1:
-            continue
-        crosses = (y0 > y) != (y1 > y)
-        inside ^= crosses & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
-    return np.where(inside, 1.0, -1.0) * _segment_distance(points, closed)
-
-
-def _rounded(distance: np.ndarray, radius: float) -> np.ndarray:
-    """Rounds the corners of a distance map off, over about `radius` mm."""
-    texels = radius / MILLIMETRES_PER_UV * distance.shape[0]
-    return ndimage.gaussian_filter(distance, texels, mode="nearest")
-
-
 def _nearest(points: np.ndarray, lm: np.ndarray, curves) -> np.ndarray:
     """Distance to the nearest of some landmark polylines."""
-    return np.minimum.reduce([_segment_distance(points, lm[ids]) for ids in curves])
+    return np.minimum.reduce([segment_distance(points, lm[ids]) for ids in curves])

@@ -27,7 +27,7 @@ def skin_colour(
         (..., 3) linear RGB.
     """
     # Blood beyond the person's usual amount is fresh: flushed skin is red, not purple.
-    columns = optics._BLOOD_MAX * jnp.linspace(1e-3, 1.0, optics._TABLE_SIZE) ** 4
+    columns = optics.BLOOD_MAX * jnp.linspace(1e-3, 1.0, optics.TABLE_SIZE) ** 4
     surplus = jnp.maximum(jnp.log(columns) - person.log_blood, 0.0)
     full = jnp.maximum(person.oxygenation, freshest)
     oxygenation = full + jnp.exp(-surplus / 0.5) * (person.oxygenation - full)

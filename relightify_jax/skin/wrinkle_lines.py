@@ -16,10 +16,9 @@ import numpy as np
 from scipy import interpolate, ndimage, spatial
 
 from relightify_jax.core import facemesh
-from relightify_jax.skin.noise import MILLIMETRES_PER_UV
+from relightify_jax.skin.plane import COARSE, enlarge, landmarks_in_millimetres, texel_grid
 
 # The lines are smooth: they are found on a map of this size and interpolated to others.
-_COARSE = 256
 _MIDDLE_ROW = 24.0  # Rows are numbered from 0; the middle of a family is about here.
 NUM_ROWS = 48
 NUM_STEPS = 512  # Of `along`, over all families of a layer.
@@ -112,19 +111,14 @@ def build_wrinkle_lines(landmark_uv: np.ndarray, size: int) -> WrinkleLines:
     Raises:
         ValueError: If there are not 468 landmarks.
     """
-    lm = np.asarray(landmark_uv, np.float64)
-    if lm.shape != (468, 2):
-        raise ValueError(f"Expected landmarks (468, 2), got {lm.shape}.")
-    lm = lm * MILLIMETRES_PER_UV
-    axis = (np.arange(_COARSE) + 0.5) / _COARSE * MILLIMETRES_PER_UV
-    grid = np.stack(np.meshgrid(axis, axis), -1)
+    lm = landmarks_in_millimetres(landmark_uv)
+    grid = texel_grid(COARSE)
     families = _middle_families(lm, grid) | _side_families(lm, grid)
     maps: dict[str, np.ndarray] = {}
     for layer in (0, 1):
         maps |= _merge_layer(families, layer)
     maps |= _folds(lm, grid) | _philtrum(lm, grid) | _drawn(lm, grid)
-    resize = _resize_matrix(size)
-    fine = np.einsum("ij,njk,lk->nil", resize, np.stack(list(maps.values())), resize, optimize=True)
+    fine = enlarge(np.stack(list(maps.values())), size)
     lines = WrinkleLines(
         **{name: jnp.asarray(image, jnp.float32) for name, image in zip(maps, fine, strict=True)}
     )
@@ -380,13 +374,3 @@ def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """Cubic ramp from 0 at `low` to 1 at `high`; falls if `high` < `low`."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3 - 2 * t)
-
-
-def _resize_matrix(size: int) -> np.ndarray:
-    """(R, 256) weights that interpolate a coarse axis, local and smooth (Catmull-Rom)."""
-    at = (np.arange(size) + 0.5) / size * _COARSE - 0.5
-    x = np.abs(at[:, None] - np.arange(_COARSE)[None])
-    near = 1.5 * x**3 - 2.5 * x**2 + 1
-    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))
-    return weights / weights.sum(1, keepdims=True)
