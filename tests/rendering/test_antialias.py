@@ -238,6 +238,7 @@ def test_gradients_equal_finite_differences_in_both_modes():
         check_grads(jax.jit(loss), arguments, order=1, modes=("fwd", "rev"), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @quick
 def test_slow_way_gives_the_same_image_and_gradient(monkeypatch):
     """Far more cuts than are drawn at once."""

@@ -78,6 +78,7 @@ def test_lips_are_redder_than_the_skin_around(regions):
         assert inside[0] / inside[1] > 1.05 * cheek[0] / cheek[1]
 
 
+@pytest.mark.slow
 def test_the_same_face_at_two_sizes(landmarks, regions):
     twice = build_regions(landmarks, 2 * _SIZE)
     person = _person(age=60.0)

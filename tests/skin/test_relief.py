@@ -39,6 +39,7 @@ def _square_slope(height):
     return sum(jnp.square(s / (2 * texel)) for s in slopes)
 
 
+@pytest.mark.slow
 def test_the_same_face_at_every_size(sample):
     (small, _), (large, _) = sample(128, 70), sample(256, 70)
     halves = np.asarray(large.height).reshape(128, 2, 128, 2).mean((1, 3))
